@@ -63,49 +63,49 @@ class Numerals:
         self.notation = notation
 
     def state(
-        self, key: str, found: Measurement, *, error: bool = False, scale: float | None = None
+        self, key: str, measured: Measurement, *, error: bool = False, scale: float | None = None
     ) -> str:
         """Write a symbol, its value and unit, such as `kT = 0.31 ± 0.04 keV`.
 
         Args:
             key: of the notation's symbols.
-            found: the measurement.
+            measured: the measurement.
             error: whether its error is printed.
             scale: one printed unit in that of the measurement, where it is not that of `UNITS`.
         """
         relation = "=" if error else self._reporter.choose(self.notation.about)
-        return self._equation(key, relation, self.number(key, found, error=error, scale=scale))
+        return self._equation(key, relation, self.number(key, measured, error=error, scale=scale))
 
-    def value(self, key: str, found: Measurement, *, error: bool = False) -> str:
+    def value(self, key: str, measured: Measurement, *, error: bool = False) -> str:
         """Write a number and its unit, without symbol."""
-        text = self.number(key, found, error=error)
+        text = self.number(key, measured, error=error)
         number = f"{self.notation.quote}{text}{self.notation.quote}"
         unit = self.notation.units.get(key, "")
         return f"{number} {unit}" if unit else number
 
-    def logarithm(self, key: str, found: Measurement, *, scale: float | None = None) -> str:
+    def logarithm(self, key: str, measured: Measurement, *, scale: float | None = None) -> str:
         """Write the logarithm of a quantity, such as `log NH = 22.3`."""
-        text = self._reporter.logarithm(found, 1, scale or UNITS.get(key, 1.0))
+        text = self._reporter.logarithm(measured, 1, scale or UNITS.get(key, 1.0))
         notation = self.notation
         relation = self._reporter.choose(notation.about)
         relation = f"{notation.gap}{relation}{notation.gap}" if relation else " "
         symbol = f"{notation.log}{notation.symbols[key]}"
         return f"{notation.quote}{symbol}{relation}{text}{notation.quote}"
 
-    def limit(self, key: str, found: Measurement, *, upper: bool = True) -> str:
+    def limit(self, key: str, measured: Measurement, *, upper: bool = True) -> str:
         """Write a round limit beyond a measurement, such as `NH < 3e21 cm^-2`."""
         side = 1.0 if upper else -1.0
         unit = UNITS.get(key, 1.0)
-        if found.scale == LOG:
-            edge = found.value * exp(1.3 * side * found.error) / unit
+        if measured.scale == LOG:
+            edge = measured.value * exp(1.3 * side * measured.error) / unit
         else:
-            edge = (found.value + 1.3 * side * found.error) / unit
+            edge = (measured.value + 1.3 * side * measured.error) / unit
         ten = 10.0 ** floor(log10(max(edge, 1e-3)))
         steps = [step * ten for step in _ROUND]
         value = next((step for step in steps if step >= edge), steps[-1])
         if not upper:
             value = next((step for step in reversed(steps) if step <= edge), steps[0])
-        self._reporter.limit(found, value * unit, upper)
+        self._reporter.limit(measured, value * unit, upper)
         if key in _POWERS:
             mantissa, exponent = f"{value:.1e}".split("e")
             number = self._power(mantissa.removesuffix(".0"), int(exponent))
@@ -114,20 +114,20 @@ class Numerals:
         return self._equation(key, self.notation.below if upper else self.notation.above, number)
 
     def number(
-        self, key: str, found: Measurement, *, error: bool = False, scale: float | None = None
+        self, key: str, measured: Measurement, *, error: bool = False, scale: float | None = None
     ) -> str:
         """Write a number without symbol and unit."""
         unit = scale or UNITS.get(key, 1.0)
-        sigma = found.error * (found.value if found.scale == LOG else 1.0) / unit
+        sigma = measured.error * (measured.value if measured.scale == LOG else 1.0) / unit
         if key in _POWERS:
-            mantissa, exponent = self._reporter.significant(found, 2, unit)
+            mantissa, exponent = self._reporter.significant(measured, 2, unit)
             if error:
                 error_form = self.notation.errors[0]
                 mantissa = self._with_error(mantissa, sigma / 10.0**exponent, 1, error_form)
                 return self._power(f"({mantissa})", exponent)
             return self._power(mantissa, exponent)
-        digits = _digits(key, found.value / unit, sigma)
-        text = self._reporter.decimal(found, digits, unit)
+        digits = _digits(key, measured.value / unit, sigma)
+        text = self._reporter.decimal(measured, digits, unit)
         if not error:
             return text
         return self._with_error(text, sigma, digits, self._reporter.choose(self.notation.errors))

@@ -98,9 +98,9 @@ class Reporter:
         """Return the same with slots that may make their values when they are asked."""
         return expand(self.random.choice(options), self.random).format_map(slots)
 
-    def say(self, options: Sequence[str], found: Measurement, scale: WordScale) -> str:
+    def say(self, options: Sequence[str], measured: Measurement, scale: WordScale) -> str:
         """Return one of several templates with a measurement in words, as `word` or `Word`."""
-        word = self.word(found, scale)
+        word = self.word(measured, scale)
         return self.pick(options, word=word, Word=capitalized(word))
 
     def tell(self, quantity: str, error: float, scale: WordScale, options: Sequence[str]) -> str:
@@ -110,13 +110,13 @@ class Reporter:
     def power(
         self,
         options: Sequence[str],
-        found: Measurement,
+        measured: Measurement,
         digits: int,
         unit: float = 1.0,
         **slots: object,
     ) -> str:
         """Return one of several templates with mantissa `m` and exponent `e` of a measurement."""
-        mantissa, exponent = self.significant(found, digits, unit)
+        mantissa, exponent = self.significant(measured, digits, unit)
         return self.pick(options, m=mantissa, e=exponent, **slots)
 
     def choose(self, options: Sequence[T]) -> T:
@@ -174,98 +174,100 @@ class Reporter:
         self.statements.append(Statement("second", label=label, chance=chance))
         return told
 
-    def word(self, found: Measurement, scale: WordScale) -> str:
+    def word(self, measured: Measurement, scale: WordScale) -> str:
         """Put a measurement into words."""
-        low, high, phrase = scale.step(found.value)
-        self._note(found, low, high)
+        low, high, phrase = scale.step(measured.value)
+        self._note(measured, low, high)
         return expand(phrase, self.random)
 
-    def aside(self, found: Measurement, scale: WordScale) -> str:
+    def aside(self, measured: Measurement, scale: WordScale) -> str:
         """Return the word beside a number of the same measurement, which adds no information."""
-        return expand(scale.step(found.value)[2], self.random)
+        return expand(scale.step(measured.value)[2], self.random)
 
-    def limit(self, found: Measurement, value: float, upper: bool) -> None:
+    def limit(self, measured: Measurement, value: float, upper: bool) -> None:
         """Record that a measurement lies below (`upper`) or above a value, in its units.
 
         Raises:
             ValueError: when it does not.
         """
-        if (found.value < value) != upper:
-            raise ValueError(f"{found} is on the other side of the limit {value}")
-        self._note(found, *((-inf, value) if upper else (value, inf)))
+        if (measured.value < value) != upper:
+            raise ValueError(f"{measured} is on the other side of the limit {value}")
+        self._note(measured, *((-inf, value) if upper else (value, inf)))
 
-    def between(self, found: Measurement, low: float, high: float) -> None:
+    def between(self, measured: Measurement, low: float, high: float) -> None:
         """Record that a measurement lies in a range, in its units.
 
         Raises:
             ValueError: when it does not.
         """
-        if not low <= found.value < high:
-            raise ValueError(f"{found} is outside of {low} to {high}")
-        self._note(found, low, high)
+        if not low <= measured.value < high:
+            raise ValueError(f"{measured} is outside of {low} to {high}")
+        self._note(measured, low, high)
 
-    def decimal(self, found: Measurement, digits: int, unit: float = 1.0) -> str:
+    def decimal(self, measured: Measurement, digits: int, unit: float = 1.0) -> str:
         """Write a measurement with so many decimal places, in units of `unit`."""
-        text, half = f"{found.value / unit:.{digits}f}", 0.5 * 10.0**-digits
-        self._note(found, (float(text) - half) * unit, (float(text) + half) * unit)
+        text, half = f"{measured.value / unit:.{digits}f}", 0.5 * 10.0**-digits
+        self._note(measured, (float(text) - half) * unit, (float(text) + half) * unit)
         return text
 
-    def significant(self, found: Measurement, digits: int, unit: float = 1.0) -> tuple[str, int]:
+    def significant(self, measured: Measurement, digits: int, unit: float = 1.0) -> tuple[str, int]:
         """Write a positive measurement with so many significant digits.
 
         Args:
-            found: the measurement.
+            measured: the measurement.
             digits: how many.
             unit: what one in the text is, in the units of `Facts`.
 
         Returns:
             Mantissa as text, and exponent of ten.
         """
-        mantissa, exponent = f"{found.value / unit:.{digits - 1}e}".split("e")
+        mantissa, exponent = f"{measured.value / unit:.{digits - 1}e}".split("e")
         ten = 10.0 ** int(exponent)
         half = 0.5 * 10.0 ** (1 - digits)
         # Below a power of ten the numbers lie ten times as dense.
         below = half / 10.0 if float(mantissa) == 1.0 else half
         self._note(
-            found, (float(mantissa) - below) * ten * unit, (float(mantissa) + half) * ten * unit
+            measured, (float(mantissa) - below) * ten * unit, (float(mantissa) + half) * ten * unit
         )
         return mantissa, int(exponent)
 
-    def plain(self, found: Measurement, digits: int, unit: float = 1.0) -> str:
+    def plain(self, measured: Measurement, digits: int, unit: float = 1.0) -> str:
         """Write the same without a power of ten."""
-        mantissa, exponent = self.significant(found, digits, unit)
+        mantissa, exponent = self.significant(measured, digits, unit)
         return f"{float(mantissa) * 10.0**exponent:.{max(0, digits - 1 - exponent)}f}"
 
     def length(
-        self, found: Measurement, digits: int, *, kpc_below: float = 0.1, pc_below: float = 1e-3
+        self, measured: Measurement, digits: int, *, kpc_below: float = 0.1, pc_below: float = 1e-3
     ) -> str:
         """Write a distance with its unit.
 
         Args:
-            found: measured, Mpc.
+            measured: the distance, Mpc.
             digits: significant ones.
             kpc_below, pc_below: Mpc, below which it is kpc or pc.
         """
-        if found.value >= kpc_below:
-            return f"{self.plain(found, digits)} Mpc"
-        unit, name = (1e-3, "kpc") if found.value >= pc_below else (1e-6, "pc")
-        return f"{self.plain(found, digits, unit)} {name}"
+        if measured.value >= kpc_below:
+            return f"{self.plain(measured, digits)} Mpc"
+        unit, name = (1e-3, "kpc") if measured.value >= pc_below else (1e-6, "pc")
+        return f"{self.plain(measured, digits, unit)} {name}"
 
-    def logarithm(self, found: Measurement, digits: int, unit: float = 1.0) -> str:
+    def logarithm(self, measured: Measurement, digits: int, unit: float = 1.0) -> str:
         """Write the decimal logarithm of a positive measurement with so many decimal places.
 
         Args:
-            found: the measurement.
+            measured: the measurement.
             digits: how many.
             unit: what one in the text is, in the units of `Facts`.
         """
-        text, half = f"{log10(found.value / unit):.{digits}f}", 0.5 * 10.0**-digits
+        text, half = f"{log10(measured.value / unit):.{digits}f}", 0.5 * 10.0**-digits
         low, high = float(text) - half, float(text) + half
-        self._note(found, 10.0**low * unit, 10.0**high * unit)
+        self._note(measured, 10.0**low * unit, 10.0**high * unit)
         return text
 
-    def _note(self, found: Measurement, low: float, high: float) -> None:
-        self.statements.append(Statement(found.quantity, low, high, found.error, found.scale))
+    def _note(self, measured: Measurement, low: float, high: float) -> None:
+        self.statements.append(
+            Statement(measured.quantity, low, high, measured.error, measured.scale)
+        )
 
 
 class LabelTable:

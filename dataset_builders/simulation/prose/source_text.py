@@ -115,8 +115,8 @@ class SourceText(ABC):
         if lot < family_lot:
             return phrases.families.pick(reporter)
         if reporter.chance(nameless_chance):
-            found = reporter.measure("hardness", self.colour_error)
-            return reporter.word(found, phrases.nameless)
+            measured = reporter.measure("hardness", self.colour_error)
+            return reporter.word(measured, phrases.nameless)
         return ""
 
     def _place(self) -> str:
@@ -174,14 +174,14 @@ class SourceText(ABC):
 
     def hardness(self) -> None:
         """Write the hardness in words."""
-        found = self.reporter.measure("hardness", self.colour_error)
-        word = self.reporter.word(found, self.phrases.hardness)
+        measured = self.reporter.measure("hardness", self.colour_error)
+        word = self.reporter.word(measured, self.phrases.hardness)
         self.add("spectrum", self.phrases.hard, word=word)
 
     def low_energies(self) -> None:
         """Write in words how the spectrum goes on below 1 keV."""
-        found = self.reporter.measure("medium_soft", self.colour_error)
-        word = self.reporter.word(found, self.phrases.soft_end)
+        measured = self.reporter.measure("medium_soft", self.colour_error)
+        word = self.reporter.word(measured, self.phrases.soft_end)
         self.add("spectrum", self.phrases.low, word=word)
 
     def tell_power(self, flux: Measurement, lot: float, section: str, band: str) -> None:
@@ -206,10 +206,10 @@ class SourceText(ABC):
             number = self.numerals.value("flux", flux)
             self.add(section, self.phrases.flux, band=band, number=number)
 
-    def _luminosity(self, found: Measurement, scale: float | None, band: str, at: str) -> None:
+    def _luminosity(self, measured: Measurement, scale: float | None, band: str, at: str) -> None:
         if self.reporter.chance(self.log_chance):
             write, sentences = self.numerals.logarithm, self.phrases.log_luminosity
         else:
             write, sentences = self.numerals.state, self.phrases.luminosity
-        number = write("luminosity", found, scale=scale)
+        number = write("luminosity", measured, scale=scale)
         self.add("spectrum", sentences, band=band, number=number, distance=at)

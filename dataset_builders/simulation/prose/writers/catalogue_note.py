@@ -45,10 +45,10 @@ class _Note:
         if facts.redshift > 0.0 and reporter.chance(0.5):
             photometric = reporter.chance(0.35)
             error = 0.05 * (1.0 + facts.redshift) if photometric else 1e-3
-            found = reporter.measure("redshift", error)
-            if found.value > 0.0:
+            measured = reporter.measure("redshift", error)
+            if measured.value > 0.0:
                 self.has_redshift = True
-                number = self.numerals.state("z", found)
+                number = self.numerals.state("z", measured)
                 notes.append(f"{number}{' (phot)' if photometric else ''}")
         return notes
 
@@ -61,12 +61,12 @@ class _Note:
         if reporter.chance(0.5):
             notes.append(self._column())
         if reporter.chance(0.45):
-            found = reporter.measure("hardness", 0.1)
+            measured = reporter.measure("hardness", 0.1)
             if reporter.chance(0.25):
-                sign = "+" if found.value > 0.0 else ""
-                notes.append(f"HR={sign}{reporter.decimal(found, 2)}")
+                sign = "+" if measured.value > 0.0 else ""
+                notes.append(f"HR={sign}{reporter.decimal(measured, 2)}")
             else:
-                notes.append(reporter.word(found, PHRASES.hardness))
+                notes.append(reporter.word(measured, PHRASES.hardness))
         if reporter.chance(0.15):
             notes.append(reporter.word(reporter.measure("medium_soft", 0.1), PHRASES.soft_end))
         if reporter.chance(0.6):
@@ -85,15 +85,15 @@ class _Note:
             host = facts.host.removeprefix("the ")
             place = self.phrase(PHRASES.places[facts.field_kind], host=host)
             if facts.is_at_known_distance and reporter.chance(0.4):
-                found = reporter.measure("distance_mpc", 0.1)
-                place = f"{place}, D={reporter.length(found, 2, kpc_below=0.3)}"
+                measured = reporter.measure("distance_mpc", 0.1)
+                place = f"{place}, D={reporter.length(measured, 2, kpc_below=0.3)}"
             notes.append(place)
         if reporter.chance(0.3):
-            found = reporter.measure("photons", 0.25)
+            measured = reporter.measure("photons", 0.25)
             if reporter.chance(0.5):
-                notes.append(f"{reporter.plain(found, 2)} cts")
+                notes.append(f"{reporter.plain(measured, 2)} cts")
             else:
-                notes.append(reporter.word(found, PHRASES.counts))
+                notes.append(reporter.word(measured, PHRASES.counts))
         notes += [self.remark() for _ in range(int(5.0 * reporter.random.random() ** 1.5))]
         return reporter.shuffled(notes)
 
@@ -107,11 +107,11 @@ class _Note:
         lot = reporter.random.random()
         if lot < 0.2:
             reporter.label_shape()
-            found = reporter.measure("shape", 0.2)
+            measured = reporter.measure("shape", 0.2)
             if kind == POWER_LAW:
                 # The first is not used; without it all texts would change.
-                found = reporter.measure("shape", 0.2)
-            text = reporter.word(found, PHRASES.slope if kind == POWER_LAW else PHRASES.heat)
+                measured = reporter.measure("shape", 0.2)
+            text = reporter.word(measured, PHRASES.slope if kind == POWER_LAW else PHRASES.heat)
         elif lot < 0.45:
             reporter.label_shape()
             text = self._shape("shape", kind)
@@ -133,42 +133,42 @@ class _Note:
         reporter = self.reporter
         key = "gamma"
         if kind == POWER_LAW:
-            found = reporter.measure(quantity, 0.1 * 3.0 ** reporter.random.random())
+            measured = reporter.measure(quantity, 0.1 * 3.0 ** reporter.random.random())
         else:
-            found = reporter.measure(quantity, 0.08 * 2.5 ** reporter.random.random())
-            if found.value > 5.0 and reporter.chance(0.5):
-                return self.numerals.limit("kt", found, upper=False)
-            key = "ev" if found.value < 0.2 and reporter.chance(0.2) else "kt"
+            measured = reporter.measure(quantity, 0.08 * 2.5 ** reporter.random.random())
+            if measured.value > 5.0 and reporter.chance(0.5):
+                return self.numerals.limit("kt", measured, upper=False)
+            key = "ev" if measured.value < 0.2 and reporter.chance(0.2) else "kt"
             if kind == PLASMA and reporter.chance(0.07):
                 key = "mk"
-        return self.numerals.state(key, found, error=reporter.chance(0.3))
+        return self.numerals.state(key, measured, error=reporter.chance(0.3))
 
     def _column(self) -> str:
         reporter = self.reporter
-        found = reporter.measure("nh", 0.15 * 2.5 ** reporter.random.random())
+        measured = reporter.measure("nh", 0.15 * 2.5 ** reporter.random.random())
         lot = reporter.random.random()
         if lot < 0.4:
-            return reporter.word(found, PHRASES.absorption)
-        if found.value < 0.1 and lot < 0.7:
-            return self.numerals.limit("column", found)
+            return reporter.word(measured, PHRASES.absorption)
+        if measured.value < 0.1 and lot < 0.7:
+            return self.numerals.limit("column", measured)
         if lot < 0.55:
-            return self.numerals.logarithm("column", found)
-        return self.numerals.state("column", found, error=reporter.chance(0.15))
+            return self.numerals.logarithm("column", measured)
+        return self.numerals.state("column", measured, error=reporter.chance(0.15))
 
     def _power(self) -> str:
         facts, reporter = self.facts, self.reporter
-        found = reporter.measure("flux", 0.25 + 0.2 * reporter.random.random())
+        measured = reporter.measure("flux", 0.25 + 0.2 * reporter.random.random())
         lot = reporter.random.random()
         if lot < 0.3:
-            return reporter.word(found, PHRASES.brightness)
+            return reporter.word(measured, PHRASES.brightness)
         key, scale = "flux", None
         if lot < 0.55 and self.hosted and facts.is_at_known_distance:
-            key, found = "luminosity", reporter.luminosity(found)
+            key, measured = "luminosity", reporter.luminosity(measured)
         elif lot < 0.55 and self.has_redshift:
             key, scale = "luminosity", 1.0 / luminosity_over_flux(facts.redshift)
         if reporter.chance(0.35):
-            return self.numerals.logarithm(key, found, scale=scale)
-        return self.numerals.state(key, found, scale=scale)
+            return self.numerals.logarithm(key, measured, scale=scale)
+        return self.numerals.state(key, measured, scale=scale)
 
 
 def write(reporter: Reporter) -> dict[str, str]:

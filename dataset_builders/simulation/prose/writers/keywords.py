@@ -127,18 +127,18 @@ def _adjective(reporter: Reporter) -> str:
     """Return a word on absorption, colour, brightness, slope or temperature; `` for none."""
     chosen = reporter.random.randrange(7)
     if chosen < 3:
-        found, scale = reporter.measure("nh", 0.25), PHRASES.obscured
+        measured, scale = reporter.measure("nh", 0.25), PHRASES.obscured
     elif chosen < 5:
-        found, scale = reporter.measure("hardness", 0.08), PHRASES.colours
+        measured, scale = reporter.measure("hardness", 0.08), PHRASES.colours
     elif chosen < 6:
-        found, scale = reporter.measure("flux", 0.4), PHRASES.bright
+        measured, scale = reporter.measure("flux", 0.4), PHRASES.bright
     else:
-        found, scale = _measure_shape(reporter)
-    if not scale.step(found.value)[2]:
+        measured, scale = _measure_shape(reporter)
+    if not scale.step(measured.value)[2]:
         return ""
-    if found.quantity == "shape":
+    if measured.quantity == "shape":
         reporter.label_shape()
-    return reporter.word(found, scale)
+    return reporter.word(measured, scale)
 
 
 def _measure_shape(reporter: Reporter) -> tuple[Measurement, WordScale]:
@@ -161,47 +161,49 @@ def _quantity(reporter: Reporter) -> str:
 def _redshift(reporter: Reporter) -> str:
     if reporter.facts.redshift <= 0.0:
         return ""
-    found = reporter.measure("redshift", 1e-3)
-    condition = _condition(found, _Z, "z", "", reporter)
+    measured = reporter.measure("redshift", 1e-3)
+    condition = _condition(measured, _Z, "z", "", reporter)
     if condition:
         return condition
     if reporter.chance(0.5):
-        value = reporter.plain(found, 1)
+        value = reporter.plain(measured, 1)
         return reporter.pick(("z~{v}", "z ~ {v}", "z ≈ {v}", "redshift about {v}"), v=value)
-    value = reporter.decimal(found, 1 + (found.value < 1.0) + (found.value < 0.1))
+    value = reporter.decimal(measured, 1 + (measured.value < 1.0) + (measured.value < 0.1))
     return reporter.pick(("z={v}", "z = {v}", "redshift {v}", "redshift of {v}"), v=value)
 
 
 def _shape(reporter: Reporter) -> str:
-    found, _ = _measure_shape(reporter)
+    measured, _ = _measure_shape(reporter)
     reporter.label_shape()
-    if found.scale == LINEAR:
+    if measured.scale == LINEAR:
         name = reporter.pick(("Gamma", "Γ", "photon index", r"\Gamma"))
-        condition = _condition(found, _INDEX, name, "", reporter)
-        value = condition or reporter.decimal(found, 1)
+        condition = _condition(measured, _INDEX, name, "", reporter)
+        value = condition or reporter.decimal(measured, 1)
         return condition or reporter.pick(("{n} ~ {v}", "{n} = {v}", "{n} {v}"), n=name, v=value)
     name = reporter.pick(("kT", "temperature", "kT"))
-    condition = _condition(found, _KT, name, " keV", reporter)
+    condition = _condition(measured, _KT, name, " keV", reporter)
     if condition:
         return condition
     if reporter.chance(0.15):
-        return reporter.pick(("T ~ {v} MK", "{v} MK"), v=reporter.plain(found, 1, 1 / _KEV_IN_MK))
-    value = reporter.plain(found, 1 + reporter.random.randrange(2))
+        return reporter.pick(
+            ("T ~ {v} MK", "{v} MK"), v=reporter.plain(measured, 1, 1 / _KEV_IN_MK)
+        )
+    value = reporter.plain(measured, 1 + reporter.random.randrange(2))
     return reporter.pick(
         ("{n} ~ {v} keV", "{n} = {v} keV", "{n}~{v} keV", "{v} keV"), n=name, v=value
     )
 
 
 def _column(reporter: Reporter) -> str:
-    found = reporter.measure("nh", 0.25)
+    measured = reporter.measure("nh", 0.25)
     name = reporter.pick(("NH", "N_H", "nH", "column"))
     if reporter.chance(0.2):
-        return f"log {name} ~ {reporter.logarithm(found, 1, 1e-22)}"
-    condition = _condition(found, _NH, name, " cm^-2", reporter, 1e22)
+        return f"log {name} ~ {reporter.logarithm(measured, 1, 1e-22)}"
+    condition = _condition(measured, _NH, name, " cm^-2", reporter, 1e22)
     if condition:
         return condition
     forms = ("{n} {m}e{e}", "{n} ~ {m}e{e} cm^-2", "{n} = {m} x 10^{e}", "{n} of {m}e{e} cm-2")
-    return reporter.power(forms, found, 1, 1e-22, n=name)
+    return reporter.power(forms, measured, 1, 1e-22, n=name)
 
 
 def _flux(reporter: Reporter) -> str:
@@ -209,10 +211,10 @@ def _flux(reporter: Reporter) -> str:
     if reporter.facts.is_at_known_distance and reporter.chance(0.6):
         where = _where(reporter)
         reporter.label("host", reporter.facts.field_kind)
-        found = reporter.luminosity(flux)
+        measured = reporter.luminosity(flux)
         if reporter.chance(0.4):
-            return f"log LX ~ {reporter.logarithm(found, 1)} {where}"
-        mantissa, exponent = reporter.significant(found, 1)
+            return f"log LX ~ {reporter.logarithm(measured, 1)} {where}"
+        mantissa, exponent = reporter.significant(measured, 1)
         value = "" if mantissa == "1" else f"{mantissa}x"
         return f"L_X ~ {value}10^{exponent} erg/s {where}"
     condition = _condition(flux, _FLUX, "flux", " erg/cm2/s", reporter)
@@ -224,7 +226,7 @@ def _where(reporter: Reporter) -> str:
 
 
 def _condition(
-    found: Measurement,
+    measured: Measurement,
     ladder: tuple[float, ...],
     name: str,
     unit: str,
@@ -234,14 +236,14 @@ def _condition(
     """Write a limit or a range from a ladder of round numbers, or `` for a plain number instead.
 
     Args:
-        found: measurement.
+        measured: the measurement.
         ladder: limits, in its units.
         name: of the quantity, in the text.
         unit: after the number, in the text.
         reporter: writes and notes.
         factor: number in the text over that in the measurement's units.
     """
-    place = bisect_right(ladder, found.value)
+    place = bisect_right(ladder, measured.value)
     lower, upper = ladder[max(place - 2, 0) : place], ladder[place : place + 2]
     form = reporter.random.random()
 
@@ -251,14 +253,14 @@ def _condition(
 
     if form < 0.22 and lower:
         limit = reporter.random.choice(lower)
-        reporter.limit(found, limit, upper=False)
+        reporter.limit(measured, limit, upper=False)
         sign = reporter.pick((r" \> ", r"\>", " above ", " at least ", " of more than "))
     elif form < 0.44 and upper:
         limit = reporter.random.choice(upper)
-        reporter.limit(found, limit, upper=True)
+        reporter.limit(measured, limit, upper=True)
         sign = reporter.pick((r" \< ", r"\<", " below ", " at most ", " under "))
     elif form < 0.52 and lower and upper:
-        reporter.between(found, lower[-1], upper[0])
+        reporter.between(measured, lower[-1], upper[0])
         forms = ("{n} between {a} and {b}{u}", "{n} = {a}-{b}{u}", "{n} from {a} to {b}{u}")
         return reporter.pick(forms, n=name, a=number(lower[-1]), b=number(upper[0]), u=unit)
     else:

@@ -62,8 +62,8 @@ def _write_identity(reporter: Reporter) -> str:
 
 
 def _redshift(reporter: Reporter) -> str:
-    found = reporter.measure("redshift", _REDSHIFT_ERROR)
-    return reporter.decimal(found, 3 if reporter.facts.redshift < 0.2 else 2)
+    measured = reporter.measure("redshift", _REDSHIFT_ERROR)
+    return reporter.decimal(measured, 3 if reporter.facts.redshift < 0.2 else 2)
 
 
 def _evidence(reporter: Reporter) -> str:
@@ -170,17 +170,19 @@ def _shape(quantity: str, kind: int, reporter: Reporter) -> str:
     """Write a photon index or a temperature, with an introduction."""
     if kind == POWER_LAW:
         error = reporter.random.choice((0.05, 0.1, 0.2, 0.3))
-        found, digits = reporter.measure(quantity, error), 2 if error < 0.1 else 1
-        value = reporter.decimal(found, digits)
-        return reporter.pick(PHRASES.photon_indices, value=value, error=found.error, digits=digits)
-    found = reporter.measure(quantity, reporter.random.choice((0.05, 0.1, 0.15)))
+        measured, digits = reporter.measure(quantity, error), 2 if error < 0.1 else 1
+        value = reporter.decimal(measured, digits)
+        return reporter.pick(
+            PHRASES.photon_indices, value=value, error=measured.error, digits=digits
+        )
+    measured = reporter.measure(quantity, reporter.random.choice((0.05, 0.1, 0.15)))
     if reporter.chance(0.12):
-        return f" at a temperature of {reporter.plain(found, 2, _KEV_PER_MK)} million K"
-    digits = 0 if found.value >= 9.5 else 1 if found.value >= 0.95 else 2
+        return f" at a temperature of {reporter.plain(measured, 2, _KEV_PER_MK)} million K"
+    digits = 0 if measured.value >= 9.5 else 1 if measured.value >= 0.95 else 2
     return reporter.pick(
         PHRASES.temperatures,
-        value=reporter.decimal(found, digits),
-        error=max(found.value * found.error, 10.0 ** -(digits + 1)),
+        value=reporter.decimal(measured, digits),
+        error=max(measured.value * measured.error, 10.0 ** -(digits + 1)),
         more=digits + 1,
     )
 
@@ -233,8 +235,10 @@ def _power(reporter: Reporter) -> str:
 
 
 def _metals(reporter: Reporter) -> str:
-    found = reporter.measure("abundance", 0.2)
-    return reporter.pick(PHRASES.metals, value=reporter.decimal(found, 1 + (found.value < 0.5)))
+    measured = reporter.measure("abundance", 0.2)
+    return reporter.pick(
+        PHRASES.metals, value=reporter.decimal(measured, 1 + (measured.value < 0.5))
+    )
 
 
 def _write_context(reporter: Reporter) -> str:
@@ -268,8 +272,8 @@ def _environment(reporter: Reporter) -> str:
     templates = PHRASES.environment[facts.field_kind]
     distance = ""
     if isfinite(facts.distance_mpc) and reporter.chance(0.5):
-        found = reporter.measure("distance_mpc", 0.08)
-        length = reporter.length(found, 1 + reporter.random.randrange(2), pc_below=9e-4)
+        measured = reporter.measure("distance_mpc", 0.08)
+        length = reporter.length(measured, 1 + reporter.random.randrange(2), pc_below=9e-4)
         distance = reporter.pick(PHRASES.distance, d=length)
         templates = [template.replace("<{distance}|>", "{distance}") for template in templates]
         templates = [template for template in templates if "{distance}" in template]

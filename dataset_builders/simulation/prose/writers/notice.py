@@ -99,18 +99,18 @@ class _Source(SourceSlots):
     def _ten(self, mantissa: str, exponent: int) -> str:
         return mantissa + self._exponent.format(exponent)
 
-    def _error(self, found: Measurement, unit: float, digits: int) -> str:
-        return format_error(found, digits, unit, self._confidence)
+    def _error(self, measured: Measurement, unit: float, digits: int) -> str:
+        return format_error(measured, digits, unit, self._confidence)
 
-    def _with_error(self, found: Measurement, unit: float = 1.0) -> str:
+    def _with_error(self, measured: Measurement, unit: float = 1.0) -> str:
         """Write a number with a power of ten, at times with its error."""
         if self.reporter.chance(0.5):
-            mantissa, exponent = self.reporter.significant(found, 2, unit)
-            error = self._error(found, unit * 10.0**exponent, 1)
+            mantissa, exponent = self.reporter.significant(measured, 2, unit)
+            error = self._error(measured, unit * 10.0**exponent, 1)
             return self._ten(f"({mantissa} +/- {error})", exponent)
         digits = 1 + self.reporter.chance(0.5)
         return ("" if digits == 2 else "~") + self._ten(
-            *self.reporter.significant(found, digits, unit)
+            *self.reporter.significant(measured, digits, unit)
         )
 
     def _flux(self) -> str:
@@ -127,17 +127,17 @@ class _Source(SourceSlots):
             text = reporter.decimal(self.measured["redshift"], 3)
             self.redshift = max(float(text), 0.001)
             return f"{self.choose(('z =', 'a redshift of', 'z ='))} {text}"
-        found = self.measured["distance_mpc"]
-        text = reporter.length(found, 1 + reporter.chance(0.5), kpc_below=1.0)
+        measured = self.measured["distance_mpc"]
+        text = reporter.length(measured, 1 + reporter.chance(0.5), kpc_below=1.0)
         return f"{self.choose(('a distance of', 'd =', 'D ~'))} {text}"
 
     def _lum(self) -> str:
         if not self._located:
             # The distance stands behind the luminosity that it gives.
             self.slots["distance"] = self._distance()
-        found, unit = self.power()
+        measured, unit = self.power()
         digits = 1 + self.reporter.chance(0.5)
-        number = self.reporter.significant(found, digits, unit * self._flux_band[1])
+        number = self.reporter.significant(measured, digits, unit * self._flux_band[1])
         return f"{self._ten(*number)} erg/s"
 
     def _model(self) -> str:
@@ -151,9 +151,9 @@ class _Source(SourceSlots):
             return self._index(self.measured["shape"])
         return self._temperature(self.measured["shape"])
 
-    def _index(self, found: Measurement) -> str:
-        text = self.reporter.decimal(found, 1)
-        error = self._error(found, 1.0, 1)
+    def _index(self, measured: Measurement) -> str:
+        text = self.reporter.decimal(measured, 1)
+        error = self._error(measured, 1.0, 1)
         name = self.choose(
             ("Gamma = ", "Gamma=", "photon index ", "a photon index of ", "PhoIndex=")
         )
@@ -164,17 +164,17 @@ class _Source(SourceSlots):
             return f"{name}{text} (+{error}, -{error})"
         return f"{name}{text}" if lot < 0.8 else f"Gamma ~ {text}"
 
-    def _temperature(self, found: Measurement) -> str:
-        reporter, value = self.reporter, found.value
+    def _temperature(self, measured: Measurement) -> str:
+        reporter, value = self.reporter, measured.value
         if value < 0.25 and reporter.chance(0.5):
-            text = reporter.plain(found, 2, 1e-3)
-            error = self._error(found, 1e-3, 0)
+            text = reporter.plain(measured, 2, 1e-3)
+            error = self._error(measured, 1e-3, 0)
             return f"kT = {text} +/- {error} eV" if reporter.chance(0.5) else f"kT ~ {text} eV"
         digits = 2 if value < 1.0 else 1 if value < 10.0 else 0
-        text = reporter.decimal(found, digits)
+        text = reporter.decimal(measured, digits)
         if reporter.chance(0.5):
             name = self.choose(("kT = ", "kT=", "a temperature of "))
-            return f"{name}{text} +/- {self._error(found, 1.0, digits)} keV"
+            return f"{name}{text} +/- {self._error(measured, 1.0, digits)} keV"
         return f"{self.choose(('kT ~ ', 'kT = ', 'kT about '))}{text} keV"
 
     def _slope(self) -> str:
@@ -187,18 +187,18 @@ class _Source(SourceSlots):
 
     def _nh(self) -> str:
         """Write the column in front of the source."""
-        found, reporter = self.measured["nh"], self.reporter
-        if found.value < 0.12 and reporter.chance(0.5):
-            limit = round_limit(found.value, upper=True)
-            reporter.limit(found, limit, upper=True)
+        measured, reporter = self.measured["nh"], self.reporter
+        if measured.value < 0.12 and reporter.chance(0.5):
+            limit = round_limit(measured.value, upper=True)
+            reporter.limit(measured, limit, upper=True)
             mantissa, exponent = f"{limit * 1e22:.1e}".split("e")
             return f"nH < {self._ten(mantissa.removesuffix('.0'), int(exponent))} cm^-2"
         if reporter.chance(0.3):
-            digits = 2 if found.value < 1.0 else 1
-            text = reporter.decimal(found, digits)
-            return f"nH = {text} +/- {self._error(found, 1.0, digits)} (10^22 cm^-2)"
+            digits = 2 if measured.value < 1.0 else 1
+            text = reporter.decimal(measured, digits)
+            return f"nH = {text} +/- {self._error(measured, 1.0, digits)} (10^22 cm^-2)"
         name = self.choose(("nH = ", "N_H = ", "NH=", "an nH of "))
-        return f"{name}{self._with_error(found, 1e-22)} cm^-2".replace("= ~", "~ ").replace(
+        return f"{name}{self._with_error(measured, 1e-22)} cm^-2".replace("= ~", "~ ").replace(
             "=~", "~"
         )
 

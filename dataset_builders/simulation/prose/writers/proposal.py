@@ -45,9 +45,9 @@ class _Justification(SourceText):
             self.has_redshift = True
             photometric = reporter.chance(0.2)
             error = 0.04 * (1.0 + facts.redshift) if photometric else 1e-3
-            found = reporter.measure("redshift", error)
-            if found.value > 0.0:
-                number = self.numerals.state("z", found)
+            measured = reporter.measure("redshift", error)
+            if measured.value > 0.0:
+                number = self.numerals.state("z", measured)
                 options = PHRASES.photometric if photometric else PHRASES.redshift
                 self.add("identity", options, z=number)
 
@@ -63,59 +63,59 @@ class _Justification(SourceText):
         reporter = self.reporter
         key = "gamma"
         if kind == POWER_LAW:
-            found = reporter.measure(quantity, 0.1 * 3.0 ** reporter.random.random())
+            measured = reporter.measure(quantity, 0.1 * 3.0 ** reporter.random.random())
         else:
-            found = reporter.measure(quantity, 0.08 * 3.0 ** reporter.random.random())
-            if found.value > 6.0 and reporter.chance(0.35):
-                return f" with {self.numerals.limit('kt', found, upper=False)}"
-            key = "ev" if found.value < 0.2 and reporter.chance(0.5) else "kt"
+            measured = reporter.measure(quantity, 0.08 * 3.0 ** reporter.random.random())
+            if measured.value > 6.0 and reporter.chance(0.35):
+                return f" with {self.numerals.limit('kt', measured, upper=False)}"
+            key = "ev" if measured.value < 0.2 and reporter.chance(0.5) else "kt"
             if kind == PLASMA and reporter.chance(0.1):
                 key = "mk"
-        number = self.numerals.state(key, found, error=reporter.chance(0.2))
+        number = self.numerals.state(key, measured, error=reporter.chance(0.2))
         return reporter.pick((" (with {number})", " with {number}"), number=number)
 
     def column(self) -> None:
         """Write the absorbing column, roughly in words, as a number or as a limit."""
         reporter = self.reporter
-        found = reporter.measure("nh", 0.2 * 2.0 ** reporter.random.random())
+        measured = reporter.measure("nh", 0.2 * 2.0 ** reporter.random.random())
         lot = reporter.random.random()
-        if found.value < 0.1 and lot < 0.4:
-            number = self.numerals.limit("column", found)
+        if measured.value < 0.1 and lot < 0.4:
+            number = self.numerals.limit("column", measured)
             self.add("spectrum", PHRASES.column_limit, number=number)
         elif lot < 0.45:
-            self.add("spectrum", PHRASES.column, word=reporter.word(found, PHRASES.absorption))
+            self.add("spectrum", PHRASES.column, word=reporter.word(measured, PHRASES.absorption))
         elif lot < 0.65:
-            word = reporter.word(found, PHRASES.column_scale)
+            word = reporter.word(measured, PHRASES.column_scale)
             self.add("spectrum", PHRASES.column_rough, word=word)
         else:
             numerals = self.numerals
             write = numerals.logarithm if reporter.chance(0.25) else numerals.state
-            self.add("spectrum", PHRASES.column_number, number=write("column", found))
+            self.add("spectrum", PHRASES.column_number, number=write("column", measured))
 
     def power(self) -> None:
         """Write the flux or luminosity, in words or as a number."""
         reporter = self.reporter
         band, widening = (("0.5-7 keV", 0.0), ("0.3-10 keV", 0.2))[reporter.chance(0.4)]
         error = 0.25 + 0.3 * reporter.random.random() + widening
-        found = reporter.measure("flux", error)
-        self.tell_power(found, reporter.random.random(), "spectrum", band)
+        measured = reporter.measure("flux", error)
+        self.tell_power(measured, reporter.random.random(), "spectrum", band)
 
     def at(self) -> str:
         """Return the distance behind a luminosity; may be empty."""
         if not self.reporter.chance(0.5):
             return ""
-        found = self.reporter.measure("distance_mpc", 0.1)
-        return f" ({self.reporter.length(found, 2, kpc_below=0.3)} away)"
+        measured = self.reporter.measure("distance_mpc", 0.1)
+        return f" ({self.reporter.length(measured, 2, kpc_below=0.3)} away)"
 
     def counts(self) -> None:
         """Write the counts that are expected."""
         reporter = self.reporter
-        found = reporter.measure("photons", 0.3)
+        measured = reporter.measure("photons", 0.3)
         if reporter.chance(0.5):
             sign = "~" if reporter.chance(0.6) else "about "
-            text = f"{sign}{reporter.plain(found, 1 + reporter.chance(0.5))} counts"
+            text = f"{sign}{reporter.plain(measured, 1 + reporter.chance(0.5))} counts"
         else:
-            text = reporter.word(found, PHRASES.counts_scale)
+            text = reporter.word(measured, PHRASES.counts_scale)
         self.add("context", PHRASES.counts, counts=text)
 
 

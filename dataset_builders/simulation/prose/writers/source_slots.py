@@ -65,8 +65,8 @@ class Measured(dict[str, Measurement]):
         name = "index" if self._reporter.is_photon_index(quantity) else quantity
         low, high = self._errors[name]
         error = low * exp(self._reporter.random.random() * log(high / low))
-        found = self[quantity] = self._reporter.measure(quantity, error)
-        return found
+        measured = self[quantity] = self._reporter.measure(quantity, error)
+        return measured
 
 
 class SourceSlots:
@@ -122,14 +122,14 @@ class SourceSlots:
         return self.fill(self.phrases.models[COMPONENTS[int(self.facts.second)]])
 
 
-def error_of(found: Measurement) -> float:
+def error_of(measured: Measurement) -> float:
     """Return the standard deviation of a measurement in the units of its value."""
-    return found.error * found.value if found.scale == LOG else found.error
+    return measured.error * measured.value if measured.scale == LOG else measured.error
 
 
-def format_error(found: Measurement, digits: int, unit: float = 1.0, sigmas: float = 1.0) -> str:
+def format_error(measured: Measurement, digits: int, unit: float = 1.0, sigmas: float = 1.0) -> str:
     """Write the error of a measurement with so many decimal places, at least one in the last."""
-    return f"{max(sigmas * error_of(found) / unit, 10.0**-digits):.{digits}f}"
+    return f"{max(sigmas * error_of(measured) / unit, 10.0**-digits):.{digits}f}"
 
 
 def round_limit(value: float, *, upper: bool) -> float:

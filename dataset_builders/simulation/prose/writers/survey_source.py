@@ -149,14 +149,14 @@ class Source(SourceSlots):
         return ""
 
     def _scientific(self, quantity: str, unit: float, units: Sequence[str]) -> str:
-        style, found = self.style, self.measured[quantity]
+        style, measured = self.style, self.measured[quantity]
         if self.reporter.chance(0.4):
-            mantissa, exponent = self.reporter.significant(found, 2, unit)
-            error = format_error(found, 1, unit * 10.0**exponent)
+            mantissa, exponent = self.reporter.significant(measured, 2, unit)
+            error = format_error(measured, 1, unit * 10.0**exponent)
             number = style.ten(f"({mantissa}{style.plus_minus}{error})", exponent)
         else:
             digits = 1 + self.reporter.chance(0.6)
-            number = style.ten(*self.reporter.significant(found, digits, unit))
+            number = style.ten(*self.reporter.significant(measured, digits, unit))
         return f"{style.number(number)} {style.units(*units)}"
 
     def _equation(self, symbol: str, value: str) -> str:
@@ -177,8 +177,8 @@ class Source(SourceSlots):
     def _z(self) -> str:
         reporter, redshift = self.reporter, self.facts.redshift
         if redshift > 0.25 and reporter.chance(0.35):
-            found = reporter.measure("redshift", 0.04 * (1.0 + redshift))
-            text = reporter.decimal(found, 1 if redshift > 0.8 else 2)
+            measured = reporter.measure("redshift", 0.04 * (1.0 + redshift))
+            text = reporter.decimal(measured, 1 if redshift > 0.8 else 2)
             self.redshift = max(float(text), 0.05)
             return text
         text = reporter.decimal(self.measured["redshift"], 3)
@@ -231,9 +231,9 @@ class Source(SourceSlots):
         self, quantity: str, symbol: str, factor: float, units: Sequence[str], *, upper: bool
     ) -> str:
         """Write on which side of a round number a quantity is, in units of 1/`factor`."""
-        style, found, sign = self.style, self.measured[quantity], "<" if upper else ">"
-        limit = round_limit(found.value, upper=upper)
-        self.reporter.limit(found, limit, upper)
+        style, measured, sign = self.style, self.measured[quantity], "<" if upper else ">"
+        limit = round_limit(measured.value, upper=upper)
+        self.reporter.limit(measured, limit, upper)
         mantissa, exponent = f"{limit * factor:.1e}".split("e")
         number = style.ten(mantissa.removesuffix(".0"), int(exponent))
         return f"{style.number(f'{symbol} {sign} {number}')} {style.units(*units)}"
@@ -249,8 +249,8 @@ class Source(SourceSlots):
         return self.reporter.word(self.measured["nh"], PHRASES.absorption).split("/")[form]
 
     def _hr(self) -> str:
-        found = self.measured["hardness"]
-        return self.style.number(self.reporter.decimal(found, 1 + (error_of(found) < 0.1)))
+        measured = self.measured["hardness"]
+        return self.style.number(self.reporter.decimal(measured, 1 + (error_of(measured) < 0.1)))
 
     def _hr_eq(self) -> str:
         return f"HR = {self._hr()}"
@@ -274,12 +274,12 @@ class Source(SourceSlots):
 
     def _gamma(self) -> str:
         self._tell_model()
-        reporter, style, found = self.reporter, self.style, self.measured["shape"]
+        reporter, style, measured = self.reporter, self.style, self.measured["shape"]
         if reporter.chance(0.5):
-            digits = 2 if error_of(found) < 0.12 and reporter.chance(0.5) else 1
-            text = reporter.decimal(found, digits)
-            return style.number(f"{text}{style.plus_minus}{format_error(found, digits)}")
-        return style.number(reporter.decimal(found, 1))
+            digits = 2 if error_of(measured) < 0.12 and reporter.chance(0.5) else 1
+            text = reporter.decimal(measured, digits)
+            return style.number(f"{text}{style.plus_minus}{format_error(measured, digits)}")
+        return style.number(reporter.decimal(measured, 1))
 
     def _gamma_eq(self) -> str:
         return self._equation(self.style.gamma, self._gamma())
@@ -289,16 +289,16 @@ class Source(SourceSlots):
 
     def _kt(self) -> str:
         self._tell_model()
-        reporter, found = self.reporter, self.measured["shape"]
-        if found.value < 2.0 and reporter.chance(0.2):
-            return f"{reporter.plain(found, 2, 1 / 11.6045)} MK"
-        if found.value < 0.25 and reporter.chance(0.4):
-            return f"{reporter.plain(found, 2, 1e-3)} eV"
+        reporter, measured = self.reporter, self.measured["shape"]
+        if measured.value < 2.0 and reporter.chance(0.2):
+            return f"{reporter.plain(measured, 2, 1 / 11.6045)} MK"
+        if measured.value < 0.25 and reporter.chance(0.4):
+            return f"{reporter.plain(measured, 2, 1e-3)} eV"
         if reporter.chance(0.4):
-            digits = 2 if found.value < 1.0 else 1
-            text = reporter.decimal(found, digits) + self.style.plus_minus
-            return f"{self.style.number(text + format_error(found, digits))} keV"
-        return f"{self.style.number(reporter.plain(found, 1 + reporter.chance(0.5)))} keV"
+            digits = 2 if measured.value < 1.0 else 1
+            text = reporter.decimal(measured, digits) + self.style.plus_minus
+            return f"{self.style.number(text + format_error(measured, digits))} keV"
+        return f"{self.style.number(reporter.plain(measured, 1 + reporter.chance(0.5)))} keV"
 
     def _kt_eq(self) -> str:
         value = self._kt()
@@ -328,10 +328,10 @@ class Source(SourceSlots):
 
     def _luminosity(self, *, log: bool) -> str:
         """Write a luminosity: of the stated redshift, or as that of a source in its host."""
-        reporter, (found, unit) = self.reporter, self.power()
+        reporter, (measured, unit) = self.reporter, self.power()
         if log:
-            return self.style.log(self.style.luminosity, reporter.logarithm(found, 1, unit))
-        number = self.style.ten(*reporter.significant(found, 1 + reporter.chance(0.5), unit))
+            return self.style.log(self.style.luminosity, reporter.logarithm(measured, 1, unit))
+        number = self.style.ten(*reporter.significant(measured, 1 + reporter.chance(0.5), unit))
         return f"{self.style.number(number)} {self.style.units('erg', 's-1')}"
 
     def _counts(self) -> str:

@@ -39,8 +39,8 @@ def _identity(reporter: Reporter, style: str) -> str:
         label = PHRASES.classes.pick(reporter)
         items.append(reporter.pick(PHRASES.class_name[style], c=label))
     if reporter.facts.redshift > 0.0 and reporter.chance(0.7):
-        found = reporter.measure("redshift", 5e-4)
-        z = reporter.decimal(found, 2 + reporter.random.randrange(2))
+        measured = reporter.measure("redshift", 5e-4)
+        z = reporter.decimal(measured, 2 + reporter.random.randrange(2))
         items.append(reporter.pick(PHRASES.redshift[style], z=z))
     if not items or reporter.chance(0.3):
         items.append(_plain(reporter))
@@ -60,8 +60,8 @@ def _fit(reporter: Reporter, style: str) -> str:
     if reporter.chance(0.75):
         more.append(_column(reporter, style))
     if kind == PLASMA and reporter.chance(0.35):
-        found = reporter.measure("abundance", 0.25)
-        value = reporter.decimal(found, 2)
+        measured = reporter.measure("abundance", 0.25)
+        value = reporter.decimal(measured, 2)
         more.append(reporter.pick(PHRASES.abundance[style], v=value))
     if reporter.chance(0.35):
         a, b = (reporter.random.randrange(20, 180) for _ in range(2))
@@ -73,33 +73,36 @@ def _fit(reporter: Reporter, style: str) -> str:
 def _shape(kind: int, reporter: Reporter, style: str) -> str:
     random = reporter.random
     if kind == POWER_LAW:
-        found = reporter.measure("shape", random.uniform(0.06, 0.35))
-        digits = 2 if found.error < 0.2 else 1
-        value = reporter.decimal(found, digits)
-        return reporter.pick(PHRASES.photon_index[style], v=value, e=found.error, d=digits)
-    found = reporter.measure("shape", random.uniform(0.06, 0.25))
+        measured = reporter.measure("shape", random.uniform(0.06, 0.35))
+        digits = 2 if measured.error < 0.2 else 1
+        value = reporter.decimal(measured, digits)
+        return reporter.pick(PHRASES.photon_index[style], v=value, e=measured.error, d=digits)
+    measured = reporter.measure("shape", random.uniform(0.06, 0.25))
     if reporter.chance(0.15):
-        value = reporter.plain(found, 2, 1.0 / _KEV_IN_MK)
+        value = reporter.plain(measured, 2, 1.0 / _KEV_IN_MK)
         return f"a temperature of {value} million kelvin" if style == "words" else f"T = {value} MK"
-    digits = 1 if found.value >= 3.0 else 2
-    value, error = reporter.decimal(found, digits), max(found.value * found.error, 10.0**-digits)
+    digits = 1 if measured.value >= 3.0 else 2
+    value, error = (
+        reporter.decimal(measured, digits),
+        max(measured.value * measured.error, 10.0**-digits),
+    )
     return reporter.pick(PHRASES.temperature[style], v=value, e=error, d=digits)
 
 
 def _column(reporter: Reporter, style: str) -> str:
-    found = reporter.measure("nh", reporter.random.uniform(0.12, 0.4))
+    measured = reporter.measure("nh", reporter.random.uniform(0.12, 0.4))
     form = reporter.random.random()
     if form < 0.2:
-        return f"log NH = {reporter.logarithm(found, 2, 1e-22)}"
+        return f"log NH = {reporter.logarithm(measured, 2, 1e-22)}"
     if form < 0.35:
-        limit = next((step for step in _COLUMN_LIMITS if found.value < step), 0.0)
+        limit = next((step for step in _COLUMN_LIMITS if measured.value < step), 0.0)
         if limit:
-            reporter.limit(found, limit, upper=True)
+            reporter.limit(measured, limit, upper=True)
             return reporter.pick(PHRASES.column_limit, v=limit)
     if form < 0.6:
-        value = reporter.plain(found, 2, 1e-2)
+        value = reporter.plain(measured, 2, 1e-2)
         return reporter.pick(PHRASES.small_column, v=value)
-    return reporter.pick(PHRASES.column[style], v=reporter.plain(found, 2))
+    return reporter.pick(PHRASES.column[style], v=reporter.plain(measured, 2))
 
 
 def _photometry(reporter: Reporter, style: str) -> list[str]:
@@ -120,23 +123,23 @@ def _colour(reporter: Reporter, style: str) -> str:
 
 
 def _counts(reporter: Reporter, style: str) -> str:
-    found = reporter.measure("photons", 0.25)
+    measured = reporter.measure("photons", 0.25)
     if reporter.chance(0.25):
-        word = reporter.word(found, PHRASES.count_flag)
+        word = reporter.word(measured, PHRASES.count_flag)
         return f"{_ARTICLE[style]}{word}"
-    return reporter.pick(PHRASES.counts[style], v=reporter.plain(found, 2))
+    return reporter.pick(PHRASES.counts[style], v=reporter.plain(measured, 2))
 
 
 def _flux(reporter: Reporter, style: str) -> str:
     facts, flux = reporter.facts, reporter.measure("flux", 0.3)
     if facts.is_at_known_distance and reporter.chance(0.4):
         reporter.label("host", facts.field_kind)
-        found = reporter.luminosity(flux)
+        measured = reporter.luminosity(flux)
         place = reporter.pick(PHRASES.scales_of_hosts[facts.field_kind])
         if reporter.chance(0.6):
-            value = reporter.logarithm(found, 1 + reporter.random.randrange(2))
+            value = reporter.logarithm(measured, 1 + reporter.random.randrange(2))
             return reporter.pick(PHRASES.log_luminosity, v=value, p=place)
-        return reporter.power(PHRASES.luminosity, found, 2, p=place)
+        return reporter.power(PHRASES.luminosity, measured, 2, p=place)
     form = reporter.random.random()
     if form < 0.15:
         return f"{_ARTICLE[style]}{reporter.word(flux, PHRASES.bright_flag)}"
@@ -147,14 +150,14 @@ def _flux(reporter: Reporter, style: str) -> str:
 
 
 def _hardness(reporter: Reporter, style: str) -> str:
-    found = reporter.measure("hardness", reporter.random.uniform(0.03, 0.1))
-    value = reporter.decimal(found, 2)
-    return reporter.pick(PHRASES.hardness[style], v=value, e=found.error)
+    measured = reporter.measure("hardness", reporter.random.uniform(0.03, 0.1))
+    value = reporter.decimal(measured, 2)
+    return reporter.pick(PHRASES.hardness[style], v=value, e=measured.error)
 
 
 def _medium(reporter: Reporter, style: str) -> str:
-    found = reporter.measure("medium_soft", reporter.random.uniform(0.03, 0.1))
-    return reporter.pick(PHRASES.medium[style], v=reporter.decimal(found, 2))
+    measured = reporter.measure("medium_soft", reporter.random.uniform(0.03, 0.1))
+    return reporter.pick(PHRASES.medium[style], v=reporter.decimal(measured, 2))
 
 
 def _notes(reporter: Reporter) -> list[str]:
@@ -164,12 +167,12 @@ def _notes(reporter: Reporter) -> list[str]:
         reporter.label("host", facts.field_kind)
         place = reporter.pick(PHRASES.hosts[facts.field_kind], host=facts.host.removeprefix("the "))
         if isfinite(facts.distance_mpc) and reporter.chance(0.4):
-            found = reporter.measure("distance_mpc", 0.07)
-            place = f"{place}, d = {reporter.length(found, 2, pc_below=0.0)}"
+            measured = reporter.measure("distance_mpc", 0.07)
+            place = f"{place}, d = {reporter.length(measured, 2, pc_below=0.0)}"
         items.append(place)
     if facts.field_kind == "plane" and reporter.chance(0.3):
-        found = reporter.measure("foreground_nh", 0.15)
-        items.append(f"NH(Gal) {reporter.plain(found, 2, 1e-2)}e20")
+        measured = reporter.measure("foreground_nh", 0.15)
+        items.append(f"NH(Gal) {reporter.plain(measured, 2, 1e-2)}e20")
     return reporter.shuffled(items)
 
 

@@ -49,8 +49,8 @@ def _write_identity(reporter: Reporter) -> str:
     if facts.redshift > 0.0 and reporter.chance(0.75):
         digits = 3 if facts.redshift < 0.3 else 2
         # From lines in optical spectra.
-        found = reporter.measure("redshift", 3e-4)
-        where = f" at redshift {reporter.decimal(found, digits)}"
+        measured = reporter.measure("redshift", 3e-4)
+        where = f" at redshift {reporter.decimal(measured, digits)}"
     elif facts.field_kind in ("galaxy", "globular", "nursery") and reporter.chance(0.6):
         where = reporter.pick(PHRASES.where, host=facts.host)
     sentences = [
@@ -138,20 +138,20 @@ def _shape(quantity: str, kind: int, reporter: Reporter) -> str:
     relative = 10.0 ** reporter.random.uniform(-1.7, -0.8)
     if kind == POWER_LAW:
         error = max(0.03, 1.8 * relative)
-        found = reporter.measure(quantity, error)
+        measured = reporter.measure(quantity, error)
         digits = 1 if error > 0.1 else 2
         form = reporter.random.randrange(4)
         return PHRASES.photon_indices[form].format(
-            value=reporter.decimal(found, 1 if form == 2 else digits), error=error, digits=digits
+            value=reporter.decimal(measured, 1 if form == 2 else digits), error=error, digits=digits
         )
-    found = reporter.measure(quantity, relative)
+    measured = reporter.measure(quantity, relative)
     if reporter.chance(0.25):
-        return f"at about {reporter.plain(found, 2, 1.0 / _KEV_IN_MK)} million K"
-    digits = 0 if found.value >= 10 else 1 if found.value >= 1 else 2
+        return f"at about {reporter.plain(measured, 2, 1.0 / _KEV_IN_MK)} million K"
+    digits = 0 if measured.value >= 10 else 1 if measured.value >= 1 else 2
     return reporter.pick(
         PHRASES.temperatures,
-        value=reporter.decimal(found, digits),
-        error=found.value * relative,
+        value=reporter.decimal(measured, digits),
+        error=measured.value * relative,
         more=digits + 1,
     )
 
@@ -173,10 +173,10 @@ def _brightness(reporter: Reporter) -> str:
     flux = reporter.measure("flux", 0.2)
     if not reporter.chance(_NUMBERS):
         return reporter.say(PHRASES.bright, flux, PHRASES.brightness)
-    facts, found = reporter.facts, flux
+    facts, measured = reporter.facts, flux
     luminous = isfinite(facts.distance_mpc) and facts.field_kind != "cluster"
     if luminous and reporter.chance(0.4):
-        frames, found = PHRASES.luminosity, reporter.luminosity(flux)
+        frames, measured = PHRASES.luminosity, reporter.luminosity(flux)
         form = reporter.random.randrange(len(frames))
         digits = 2 if form == 0 else 1
     else:
@@ -184,13 +184,13 @@ def _brightness(reporter: Reporter) -> str:
         form = reporter.random.randrange(len(frames))
         digits = 1 if form == 1 else 2
     word = reporter.aside(flux, PHRASES.brightness)
-    return reporter.power(frames[form : form + 1], found, digits, word=word)
+    return reporter.power(frames[form : form + 1], measured, digits, word=word)
 
 
 def _metals(reporter: Reporter) -> str:
-    found = reporter.measure("abundance", 0.15)
+    measured = reporter.measure("abundance", 0.15)
     return reporter.pick(
-        PHRASES.metals, value=reporter.decimal(found, 1 + reporter.random.randrange(2))
+        PHRASES.metals, value=reporter.decimal(measured, 1 + reporter.random.randrange(2))
     )
 
 
@@ -231,13 +231,13 @@ def _remark(reporter: Reporter) -> str:
     """Write why it was easy or hard to study, its colour, or the gas in front of it."""
     about = reporter.random.random()
     if about < 0.4:
-        found = reporter.measure("photons", 0.2)
+        measured = reporter.measure("photons", 0.2)
         # The choice follows from the step of the scale, so it says nothing more.
-        easy = PHRASES.photons.step(found.value)[0] >= _MANY
+        easy = PHRASES.photons.step(measured.value)[0] >= _MANY
         return reporter.pick(
             PHRASES.studied,
             choice=reporter.pick(PHRASES.easy if easy else PHRASES.hard),
-            word=reporter.word(found, PHRASES.photons),
+            word=reporter.word(measured, PHRASES.photons),
         )
     if about < 0.8:
         return reporter.tell("hardness", 0.06, PHRASES.hardness, PHRASES.coloured)
