@@ -144,12 +144,10 @@ def write_dataset(
 
             rows, groups_of = write(DATA_FOLDER, splits)
             written = {name: write(name, parts) for name, parts in more.items()}
-        _check_groups(groups_of)
-        joined = {split: set(groups) for split, groups in groups_of.items()}
-        for _, others in written.values():
-            for split, groups in others.items():
-                joined[split] |= groups
-        _check_groups(joined)
+        all_groups = [groups_of, *(groups for _, groups in written.values())]
+        _check_groups(
+            {split: set().union(*(each[split] for each in all_groups)) for split in SPLITS}
+        )
         if remarks is not None:
             info = replace(info, description=f"{info.description.rstrip()}\n\n{remarks()}")
         info = replace(
