@@ -98,14 +98,14 @@ class Reporter:
         """Return the same with slots that may make their values when they are asked."""
         return expand(self.random.choice(options), self.random).format_map(slots)
 
-    def say(self, options: Sequence[str], measured: Measurement, scale: WordScale) -> str:
+    def say(self, measured: Measurement, scale: WordScale, options: Sequence[str]) -> str:
         """Return one of several templates with a measurement in words, as `word` or `Word`."""
         word = self.word(measured, scale)
         return self.pick(options, word=word, Word=capitalized(word))
 
     def tell(self, quantity: str, error: float, scale: WordScale, options: Sequence[str]) -> str:
         """Measure a quantity and `say` it."""
-        return self.say(options, self.measure(quantity, error), scale)
+        return self.say(self.measure(quantity, error), scale, options)
 
     def power(
         self,

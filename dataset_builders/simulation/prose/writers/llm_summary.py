@@ -190,7 +190,7 @@ def _shape(quantity: str, kind: int, reporter: Reporter) -> str:
 def _absorption(reporter: Reporter) -> str:
     column = reporter.measure("nh", reporter.random.uniform(0.1, 0.35))
     if reporter.chance(0.45):
-        return reporter.say(PHRASES.obscured, column, PHRASES.absorption)
+        return reporter.say(column, PHRASES.absorption, PHRASES.obscured)
     nh, word = _column(column, reporter), reporter.aside(column, PHRASES.absorption)
     return reporter.pick(PHRASES.column, nh=nh, word=word, Word=capitalized(word))
 
@@ -209,7 +209,7 @@ def _colour(reporter: Reporter) -> str:
 def _power(reporter: Reporter) -> str:
     facts, flux = reporter.facts, reporter.measure("flux", 0.35)
     if reporter.chance(0.35):
-        return reporter.say(PHRASES.bright, flux, PHRASES.brightness)
+        return reporter.say(flux, PHRASES.brightness, PHRASES.bright)
     digits = 1 + reporter.random.randrange(2)
     if reporter.chance(0.2):
         hardness = reporter.measure("hardness", 0.08)

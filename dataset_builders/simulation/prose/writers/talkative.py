@@ -160,7 +160,7 @@ def _absorption(reporter: Reporter) -> str:
     error = 10.0 ** reporter.random.uniform(-1.2, -0.6)
     column = reporter.measure("nh", error)
     if not reporter.chance(_NUMBERS):
-        return reporter.say(PHRASES.absorbed, column, PHRASES.absorption)
+        return reporter.say(column, PHRASES.absorption, PHRASES.absorbed)
     form = reporter.random.randrange(len(PHRASES.column))
     word = reporter.aside(column, PHRASES.absorption)
     return reporter.power(
@@ -172,7 +172,7 @@ def _brightness(reporter: Reporter) -> str:
     # Other observations caught it at another time.
     flux = reporter.measure("flux", 0.2)
     if not reporter.chance(_NUMBERS):
-        return reporter.say(PHRASES.bright, flux, PHRASES.brightness)
+        return reporter.say(flux, PHRASES.brightness, PHRASES.bright)
     facts, measured = reporter.facts, flux
     luminous = isfinite(facts.distance_mpc) and facts.field_kind != "cluster"
     if luminous and reporter.chance(0.4):
