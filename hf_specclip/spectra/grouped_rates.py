@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .fitting.groups import group_channels
+
 if TYPE_CHECKING:
     from .spectrum import XRaySpectrum
 
-__all__ = ["GroupedRates", "group_channels", "group_rates", "poisson_errors"]
+__all__ = ["GroupedRates", "group_rates", "group_starts", "poisson_errors"]
 
 # About as many points as an eye can tell apart in one panel.
 _GROUPS = 80
@@ -89,7 +91,7 @@ def group_rates(
     good = spectrum.good[part]
     observed = np.where(good, spectrum.counts[part], 0)
     weights = np.maximum(observed, 0)
-    starts = group_channels(weights, _least(weights, group_counts))
+    starts = group_starts(weights, _least(weights, group_counts))
     group_edges = edges[part.start : part.stop + 1][np.append(starts, inside.size)]
     per_rate = spectrum.exposure * _good_widths(spectrum, part, starts)
 
@@ -126,21 +128,12 @@ def group_rates(
     )
 
 
-def group_channels(counts: NDArray[np.int64], least: int) -> NDArray[np.int64]:
+def group_starts(counts: NDArray[np.int64], least: int) -> NDArray[np.int64]:
     """Return the first channel of each group of neighbours with at least `least` counts.
 
     What is left at the end joins the last group. There is always one group.
     """
-    # Groups end where the running sum since the last end reaches `least`; a jump from end to end
-    # by bisection, so the loop runs once a group and not once a channel.
-    total = np.cumsum(counts)
-    starts, begun = [0], total[0] * 0
-    while True:
-        end = int(np.searchsorted(total, begun + least))
-        if end >= total.size - 1 or total[-1] - total[end] < least:
-            return np.array(starts)
-        starts.append(end + 1)
-        begun = total[end]
+    return np.append(0, group_channels(counts, least).stops[0, :-1])
 
 
 def _background(
@@ -149,7 +142,7 @@ def _background(
     assert spectrum.background_counts is not None
     region = np.where(spectrum.good[part], spectrum.background_counts[part], 0)
     scaled = region * np.broadcast_to(spectrum.background_scale, spectrum.counts.shape)[part]
-    starts = group_channels(region, _least(region, asked))
+    starts = group_starts(region, _least(region, asked))
     edges = spectrum.channel_edges[part.start : part.stop + 1][np.append(starts, region.size)]
     return edges, np.add.reduceat(scaled, starts) / (
         spectrum.exposure * _good_widths(spectrum, part, starts)

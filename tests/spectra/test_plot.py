@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hf_specclip.spectra import XRaySpectrum, plot_spectrum
-from hf_specclip.spectra.grouped_rates import group_channels, poisson_errors
+from hf_specclip.spectra.grouped_rates import group_starts, poisson_errors
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +71,7 @@ def test_groups_reach_their_counts():
     for _ in range(50):
         counts = rng.poisson(rng.choice([0.05, 1, 5]), size=int(rng.integers(1, 300)))
         least = int(rng.integers(1, 40))
-        starts = group_channels(counts, least)
+        starts = group_starts(counts, least)
         sums = np.add.reduceat(counts, starts)
         assert starts[0] == 0
         assert sums.sum() == counts.sum()
