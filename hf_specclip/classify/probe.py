@@ -1,7 +1,6 @@
-"""Probe: classes or a number of one's own, learned from labelled spectra on a frozen model.
+"""Probe: classifier or regressor trained on user labels, on the representations of a frozen model.
 
-Classes are Gaussians of one covariance around their means (linear discriminant analysis), alike in
-number; a number is a ridge regression. Both read representations that the model has made.
+Classification is linear discriminant analysis with equal priors; regression is ridge regression.
 """
 
 from __future__ import annotations
@@ -30,22 +29,21 @@ _TENSORS = ("mean", "scale", "centres", "precision", "distances", "weight")
 
 
 class SpecCLIPProbeError(SpecCLIPError, ValueError):
-    """A probe that does not go with a model, or labels that none can be fitted to."""
+    """Error for a probe that does not match a model, or labels that cannot be fitted."""
 
 
 @dataclass(frozen=True)
 class ProbeAnswer:
-    """Answer of a probe to one spectrum.
+    """Prediction of a probe for one spectrum.
 
     Attributes:
         probe: name of the probe.
-        probabilities: class -> probability, largest first, for classes of equal number; empty for
-            a number.
-        value: the number; None for classes.
-        lower_68, upper_68, lower_90, upper_90: intervals that held so often across held-out groups.
-        distance_percentile: share of held-out labelled spectra that are nearer to the others, 0 to
-            100.
-        none_of_these: the spectrum is unlike the labelled ones: beyond 95 % of them.
+        probabilities: class -> probability, largest first, with equal priors; empty for regression.
+        value: predicted value; None for classification.
+        lower_68, upper_68, lower_90, upper_90: intervals with this coverage on held-out groups.
+        distance_percentile: percentage of held-out labelled spectra with a smaller distance to
+            the others.
+        none_of_these: True if this percentage is above 95.
     """
 
     probe: str
@@ -64,21 +62,21 @@ _Interval = tuple[float | None, float | None, float | None, float | None, float 
 
 @dataclass
 class SpecCLIPProbe:
-    """Classes or a number on the representations of a frozen model; made by `fit_probe`.
+    """Classifier or regressor on the representations of a frozen model; made by `fit_probe`.
 
     Attributes:
-        name: of the probe; that of its folder when it is read.
-        classes: labels; empty for a number.
+        name: name of the probe; that of its folder when loaded.
+        classes: labels; empty for regression.
         inputs: representation -> its width, in the order of `INPUTS`.
-        fingerprint: of the model, see `model_fingerprint`.
-        mean, scale: (d,) of the inputs.
+        fingerprint: see `model_fingerprint`.
+        mean, scale: (d,) mean and standard deviation of the inputs.
         centres, precision: (C, d) means of the classes and (d, d) inverse covariance, standardised.
         distances: quantiles of the squared distance of held-out labelled spectra, ascending.
         temperature: divisor of the log densities.
-        weight: (d + 1,) coefficients of a number and its constant; (0,) for classes.
-        log10: the number's logarithm is what is fitted.
-        half_68, half_90: half widths of the intervals of a number.
-        report: measurements across held-out groups, see `fit_probe`.
+        weight: (d + 1,) regression coefficients and intercept; (0,) for classification.
+        log10: True if the logarithm of the target is fitted.
+        half_68, half_90: half widths of the regression intervals.
+        report: cross-validation results, see `fit_probe`.
 
     Examples:
         >>> probe = SpecCLIPProbe.from_pretrained("my_classes")
@@ -102,7 +100,7 @@ class SpecCLIPProbe:
     report: dict[str, Any] = field(default_factory=dict)
 
     def answers(self, inputs: Mapping[str, np.ndarray]) -> list[ProbeAnswer]:
-        """Answer for each row of the inputs, representation -> (n, width).
+        """Predict for each row of the inputs, representation -> (n, width).
 
         Raises:
             SpecCLIPProbeError: for inputs that the probe was not fitted on.
@@ -147,7 +145,7 @@ class SpecCLIPProbe:
         return middle, others[0], others[1], others[2], others[3]
 
     def check_model(self, fingerprint: str, name: str = "this model") -> None:
-        """Raise SpecCLIPProbeError for a model other than that of the fit."""
+        """Raise SpecCLIPProbeError if the probe was fitted with another model."""
         if fingerprint != self.fingerprint:
             made = self.report.get("model") or "another model"
             raise SpecCLIPProbeError(

@@ -1,8 +1,8 @@
 """Zero-shot classification of spectra by class names, in the shared space.
 
-A class is the mean direction of sentences that name it. Labels of spectra enter two numbers: the
-temperature that turns similarities into calibrated probabilities, and the probability of a family
-of classes below which none stands out.
+A class is represented by the mean embedding of sentences that name it. Labels are only used to fit
+two numbers: the temperature that calibrates the probabilities, and the probability of a family of
+classes below which none stands out.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class ZeroShotClasses:
         classes: labels.
         embeddings: (C, D), any positive length; normalised here.
         temperature: divisor of the similarities before the softmax.
-        about: plain values on their origin: templates, and the rows the temperature was fitted to.
-        least_probability: of the largest family; below it no class stands out.
+        about: metadata: templates, and the rows the temperature was fitted to.
+        least_probability: probability of the top family below which no class stands out.
 
     Raises:
         ValueError: for shapes that do not fit, a label that is repeated, or a temperature that is
@@ -83,7 +83,7 @@ class ZeroShotClasses:
         *,
         templates: Sequence[Mapping[str, str]] = TEMPLATES,
     ) -> ZeroShotClasses:
-        """Make classes of sentences that name them.
+        """Create classes from sentences that name them.
 
         Args:
             classes: labels (`"LMXB"`) or words (`"a white dwarf in outburst"`).
@@ -132,7 +132,7 @@ class ZeroShotClasses:
         """Fit the temperature, and the least probability at which a family stands out.
 
         Args:
-            spectrum_embeds: (n, D) spectra that no weight was fitted to.
+            spectrum_embeds: (n, D) embeddings of held-out spectra.
             labels: the class of each, one of `classes`.
 
         Raises:

@@ -45,19 +45,19 @@ _DEFAULT_TEMPERATURE = 0.2
 
 
 class Describer:
-    """A trained model with the parts that travel with it.
+    """Trained model with its index, mixture of experts, classes and outlier detector.
 
     Args:
         model: dual encoder (`SpecCLIPModel` or `SpecCLIPEnsembleModel`), in evaluation mode.
-        extractor: its `SpecCLIPFeatureExtractor`.
-        index: texts and spectra to search.
-        moe: experts for the physical variables.
+        extractor: feature extractor of the model.
+        index: gallery of texts and spectra.
+        moe: mixture of experts for the physical variables.
         outliers: outlier detector.
         classes: zero-shot classes.
-        probes: one's own labels.
-        queries: embeds texts.
-        name: of the model, for messages.
-        notes: on the model, for every answer.
+        probes: user-trained probes.
+        queries: embedder of text queries.
+        name: name of the model, for messages.
+        notes: notes on the model, added to every description.
 
     Examples:
         >>> describer = Describer.from_pretrained()
@@ -99,23 +99,23 @@ class Describer:
         parts: Collection[str] = PARTS,
         **hub: Any,
     ) -> Describer:
-        """Load a model with the parts inside or beside it.
+        """Load a model with its index, mixture of experts, outlier detector and classes.
 
         Args:
             model: a run (`runs/demo`), a model folder (`runs/demo/model`), or `user/name` on the
-                Hub; by default the model that comes with the package. Experts (`moe/`), detector
-                (`outliers/`), index (`gallery/`) and classes (`zero_shot/`) are optional: the
-                answers of an absent part are left out.
-            moe, outliers, index: folder or `user/name` of a part kept elsewhere.
-            probes: folders of one's own labels, as `specclip classify --fit` writes them.
-            embedder: of the texts, or its specification (`get_embedder`): the one the model was
-                trained with, where it is not found by its name.
-            device: such as `"cuda"`; the CPU by default.
-            parts: those of `PARTS` to load.
-            hub: for the model's repository: `revision`, `token`, `local_files_only`, …
+                Hub; by default the bundled model. The mixture of experts (`moe/`), outlier detector
+                (`outliers/`), index (`gallery/`) and classes (`zero_shot/`) are optional; without
+                them the corresponding results are omitted.
+            moe, outliers, index: folder or `user/name`, if stored elsewhere.
+            probes: folders written by `specclip classify --fit`.
+            embedder: text embedder or its specification (`get_embedder`), if the one the model
+                was trained with cannot be loaded by its recorded name.
+            device: device such as `"cuda"`; the CPU by default.
+            parts: the `PARTS` to load.
+            hub: arguments for the Hub: `revision`, `token`, `local_files_only`, …
 
         Raises:
-            ValueError: where there is no dual encoder, or the embedder is another than the model's.
+            ValueError: if there is no dual encoder, or the embedder is not that of the model.
             FileFormatError, OSError: for damaged files.
         """
         from ..search.text_queries import TextQueries
@@ -149,20 +149,20 @@ class Describer:
             top_k: number of texts and of similar sources.
 
         Raises:
-            ValueError: for a file that is no spectrum.
-            OSError: for a file that cannot be read, or an unknown name.
+            ValueError: if the file is not a spectrum.
+            OSError: if the file cannot be read, or the name is unknown.
         """
         return next(iter(self.describe_many([spectrum], top_k=top_k)))
 
     def describe_many(
         self, spectra: Iterable[Any], *, top_k: int = 5, batch_size: int = BATCH_SIZE
     ) -> Iterator[Description]:
-        """Describe spectra in batches, in their order.
+        """Describe spectra in batches, in order.
 
         Args:
-            spectra: see `describe`; read as they are needed.
+            spectra: see `describe`; read on demand.
             top_k: number of texts and of similar sources.
-            batch_size: spectra at once.
+            batch_size: number of spectra per batch.
 
         Raises:
             ValueError: also for `top_k` or `batch_size` below 1.
@@ -177,15 +177,15 @@ class Describer:
         """Embed spectra in the shared space, (n, D) of unit length.
 
         Raises:
-            ValueError: for a spectrum that has no place there (`reasons_to_withhold`).
+            ValueError: if a spectrum cannot be embedded (see `reasons_to_withhold`).
         """
         return self._represent(self._read_embeddable(spectra)).points
 
     def embed_with_variables(
         self, spectra: Iterable[Any]
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Embed spectra; return the points (n, D) and the variables (n,) that experts predict,
-        NaN where they are withheld.
+        """Embed spectra; return the embeddings (n, D) and the predicted variables (n,), NaN where
+        withheld.
         """
         batch = self._read_embeddable(spectra)
         representations = self._represent(batch)
@@ -201,7 +201,7 @@ class Describer:
         }
 
     def embed_with_latents(self, spectra: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
-        """Embed spectra; return the points (n, D) and the latents of the encoder (n, L)."""
+        """Embed spectra; return the embeddings (n, D) and the latents of the encoder (n, L)."""
         representations = self._represent(self._read_embeddable(spectra))
         return representations.points, representations.output.spectrum_latent.float().cpu().numpy()
 
@@ -209,7 +209,7 @@ class Describer:
         """Return the representations that a probe reads, name -> (n, width).
 
         Raises:
-            ValueError: for a spectrum that has no place in the shared space.
+            ValueError: if a spectrum cannot be embedded.
         """
         return self._represent(self._read_embeddable(spectra)).probe_inputs()
 
@@ -271,17 +271,17 @@ class Describer:
         kind: str = "spectra",
         where: IndexFilter | None = None,
     ) -> Answer:
-        """Search sources or papers by words.
+        """Search sources or papers by text.
 
         Args:
-            text: question in English, such as `"obscured AGN with NH > 1e22"`.
+            text: query in English, such as `"obscured AGN with NH > 1e22"`.
             top_k: number of results.
             kind: `"spectra"` or `"papers"`.
             where: further conditions on the results.
 
         Returns:
-            What was understood, and the sources (each with its observations) or papers found;
-            none where the question says nothing that can be searched for.
+            The interpreted query, and the sources (each with its observations) or papers found;
+            no results if nothing in the query can be searched for.
 
         Raises:
             ValueError: for a model without index.
@@ -299,9 +299,9 @@ class Describer:
         kind: str = "spectra",
         where: IndexFilter | None = None,
     ) -> list[LiteratureHit] | list[SimilarSource]:
-        """Search spectra or papers near a source of the index.
+        """Search spectra or papers similar to a source of the index.
 
-        Of an index without texts, the papers are those about the nearest sources that have any.
+        For an index without texts, papers about the nearest sources are returned.
 
         Raises:
             KeyError: for an unknown source.
@@ -321,7 +321,7 @@ class Describer:
 
         Returns:
             `positions` (m, 2) float32, and lists along them: `ids`, `names`, `classes` (None where
-            unknown), `splits`. Only nearness means anything on such a map.
+            unknown), `splits`. Only distances between neighbours are meaningful.
 
         Raises:
             ValueError: for an index without a map.

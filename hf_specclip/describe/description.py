@@ -1,4 +1,4 @@
-"""Description of one spectrum: the answers of a trained model as plain values."""
+"""Description of one spectrum: the results of a trained model as plain values."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ class LiteratureHit:
 
     Attributes:
         rank: 1 for the nearest.
-        score: cosine similarity in the shared space, −1 to 1; it ranks and is no probability.
-        id: of the text in the index.
+        score: cosine similarity in the shared space (−1 to 1), not a probability.
+        id: identifier of the text in the index.
         source_names: sources the text is about.
-        papers: the papers behind it.
-        summary: its sections.
-        split: of the dataset the model was trained on, None where unknown.
+        papers: papers that the text summarises.
+        summary: sections of the text.
+        split: split of the training dataset that contains the text, or None.
     """
 
     rank: int
@@ -84,17 +84,17 @@ class SimilarSource:
 
     Attributes:
         rank, score, id: as in `LiteratureHit`.
-        name, source_class: of its source.
-        obsid: of the observation.
-        counts: in the aperture, 0.5–8 keV.
-        exposure_s: live time.
-        ra, dec: degrees, ICRS.
-        map_position: on the map of the catalogue.
-        split: of the dataset the model was trained on.
-        host: galaxy or star cluster that it lies in.
-        aliases: other names.
-        papers: about it, its host or its class, in an index without texts.
-        separation_arcsec: from the position of the spectrum described.
+        name, source_class: name and class of the source.
+        obsid: observation identifier.
+        counts: aperture counts, 0.5–8 keV.
+        exposure_s: live time, s.
+        ra, dec: ICRS position, degrees.
+        map_position: position on the map of the catalogue.
+        split: split of the training dataset that contains the spectrum, or None.
+        host: host galaxy or star cluster.
+        aliases: other names of the source.
+        papers: papers about the source, its host or its class, for an index without texts.
+        separation_arcsec: angular separation from the described spectrum.
     """
 
     rank: int
@@ -121,11 +121,11 @@ class Variable:
 
     Attributes:
         name: column of the Chandra Source Catalog.
-        value: in the catalogue's unit.
-        lower_68, upper_68, lower_90, upper_90: conformal intervals; None for an end that the
-            calibration set is too small to bound.
-        unit: "" where dimensionless.
-        log_scale: True where a logarithmic axis suits it.
+        value: estimate in the unit of the catalogue.
+        lower_68, upper_68, lower_90, upper_90: limits of the conformal intervals; None where the
+            calibration set is too small to give one.
+        unit: unit, "" if dimensionless.
+        log_scale: True if a logarithmic axis is appropriate.
     """
 
     name: str
@@ -143,9 +143,9 @@ class OutlierScore:
     """Outlier score of a spectrum among the reference spectra.
 
     Attributes:
-        score: mean distance (one less the cosine) to the nearest spectra in the shared space.
-        percentile: of the score among the reference spectra, 0 to 100.
-        reasons: its departures from the nearest sources, in words.
+        score: mean cosine distance to the nearest spectra in the shared space.
+        percentile: percentile of the score among the reference spectra, 0 to 100.
+        reasons: differences from the nearest sources, as text.
     """
 
     score: float
@@ -158,25 +158,25 @@ class Description:
     """Description of one spectrum by a model, made by `Describer.describe`.
 
     Attributes:
-        file: path or source name it was asked by; None for a spectrum in memory.
+        file: path or source name given by the user; None for a spectrum in memory.
         source: properties of the spectrum itself, see `spectrum_facts`.
         model: name of the model.
         literature: nearest texts.
         at_position: sources of the index at the position of the spectrum, nearest first.
-        similar: nearest sources of the index, one entry each; those at the position left out.
-        probes: answers of one's own labels.
+        similar: nearest sources of the index, one entry each, without those in `at_position`.
+        probes: results of user-trained probes.
         classes: class -> probability, largest first; empty without zero-shot classes.
-        class_stands_out: the largest family is probable enough to be right more often than not.
-        variables: physical variables; empty without experts.
-        outlier: None without an outlier detector.
-        map_position: on the map of the catalogue, None without one.
+        class_stands_out: True if the top family is expected to be correct more often than not.
+        variables: physical variables; empty without a mixture of experts.
+        outlier: outlier score; None without an outlier detector.
+        map_position: position on the map of the catalogue, or None.
         notes: caveats.
-        gallery: number of texts (`papers`) and of spectra that were searched.
-        spectrum: the spectrum, for plots, the fit and the check.
-        limitations: properties of the spectrum that the model was not trained for.
-        withheld: section or variable that cannot be known -> reason.
-        sections: of `SECTIONS`, those that are shown.
-        links: addresses of what services know at its position, by their names.
+        gallery: number of texts (`papers`) and spectra searched.
+        spectrum: the spectrum, used by plots, the fit and the check.
+        limitations: properties of the spectrum outside the training range of the model.
+        withheld: section or variable -> reason why it is withheld.
+        sections: the `SECTIONS` to show.
+        links: service name -> URL of a query at the position of the spectrum.
     """
 
     file: str | None
@@ -204,7 +204,7 @@ class Description:
 
     @property
     def title(self) -> str:
-        """The file or name, else the name of the source."""
+        """File or name given by the user, else the name of the source."""
         return self.file or self.source.get("source_name") or "spectrum"
 
     @property
@@ -214,13 +214,13 @@ class Description:
 
     @property
     def withheld_sections(self) -> tuple[str, ...]:
-        """Sections that the limitations rule out."""
+        """Sections withheld because of the limitations."""
         return tuple(name for name in SECTIONS if name in self.withheld)
 
     @cached_property
     def fit(self) -> FitResult | None:
-        """Fits of the catalogue's models to the spectrum; None without responses. Made when first
-        asked for.
+        """Fits of the catalogue's models to the spectrum; None without responses. Computed on first
+        access.
         """
         if "fit" not in self.sections or self.spectrum is None:
             return None
@@ -228,8 +228,8 @@ class Description:
 
     @cached_property
     def check(self) -> PosteriorCheck | None:
-        """Comparison of the inferred variables with the counts; None where there are too few counts
-        or no effective area. Made when first asked for.
+        """Posterior-predictive check of the inferred variables; None with too few counts or without
+        an effective area. Computed on first access.
         """
         if "check" not in self.sections or self.spectrum is None or not self.variables:
             return None
@@ -237,7 +237,7 @@ class Description:
         return checks.check_description(self.spectrum, self.variables)
 
     def within_limits(self) -> Description:
-        """Return a description without the answers that its limitations rule out."""
+        """Return a description without the results that its limitations rule out."""
         reasons = reasons_to_withhold(self.limitations)
         variables = tuple(v for v in self.variables if v.name not in reasons)
         place = None if "similar" in reasons else self.map_position
@@ -248,18 +248,18 @@ class Description:
         return limited.without([*reasons, "probes"] if "similar" in reasons else reasons)
 
     def select(self, sections: Collection[str]) -> Description:
-        """Return a description with some of the `SECTIONS` alone; the others are empty."""
+        """Return a description with only some of the `SECTIONS`; the others are empty."""
         chosen = tuple(name for name in self.sections if name in sections)
         # The check is one of the variables, which are shown with it.
         shown = {*sections, "variables"} if "check" in sections else set(sections)
         return replace(self.without(set(_ABSENT) - shown), sections=chosen)
 
     def without(self, sections: Collection[str]) -> Description:
-        """Return a description with some answers of the model left out."""
+        """Return a description without some of the results of the model."""
         return replace(self, **{n: value for n, value in _ABSENT.items() if n in sections})
 
     def to_dict(self) -> dict[str, Any]:
-        """Convert to values that JSON can hold; numbers that are not finite become None."""
+        """Convert to JSON-serialisable values; non-finite numbers become None."""
         values: dict[str, Any] = {name: getattr(self, name) for name in _FIELDS_OF_A_DICT}
         for name in (
             "limitations",

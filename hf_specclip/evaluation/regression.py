@@ -32,12 +32,12 @@ def evaluate_regression(
 
     Args:
         predictions: (n, v) in the units of the targets.
-        targets: (n, v), nan where a variable is unknown; such entries are left out.
-        groups: (n,) label of the group of each row, the unit of resampling; None for the row.
-        variables: (v,) their names.
+        targets: (n, v), nan where unknown; such entries are ignored.
+        groups: (n,) group label of each row, the unit of resampling; None resamples rows.
+        variables: (v,) names.
         baseline: (n, v) predictions to compare with, such as those from spectra alone; or None.
         guess: (v,) a constant estimate to compare with, such as the training median; or None.
-        n_bootstrap: draws of the bootstrap.
+        n_bootstrap: number of bootstrap draws.
 
     Returns:
         `{"variables": {name: …}, "mean_gain": …, "mean_gain_over_guess": …}`. For each variable
@@ -111,7 +111,7 @@ def evaluate_coverage(
     by: Mapping[str, np.ndarray] | None = None,
     n_bootstrap: int = 1000,
 ) -> dict[str, Any]:
-    """Compute how often intervals contain the truth, overall, by variable and by subset.
+    """Compute the coverage of intervals: overall, by variable and by subset.
 
     Args:
         lower, upper: (n, v) ends of the intervals, inclusive.

@@ -33,10 +33,10 @@ def evaluate_retrieval(
 ) -> dict[str, dict[str, Any]]:
     """Compute Recall@k% and median rank in both directions, with chance and 95 % intervals.
 
-    Recall@k% is the share of queries with a right answer among the first ⌈k·n/100⌉ of the n
-    gallery members (arXiv 2603.04516 takes k as a percentage of the test set). Ties count as the
-    mean over all ways of breaking them, so embeddings that have collapsed to one point get exactly
-    the chance level. Intervals are percentiles of a bootstrap over groups.
+    Recall@k% is the fraction of queries with a match among the first ⌈k·n/100⌉ of the n gallery
+    members (arXiv 2603.04516 takes k as a percentage of the test set). Ties count as the mean over
+    all orders, so that collapsed embeddings give exactly the chance level. Intervals are
+    percentiles of a bootstrap over groups.
 
     Args:
         spectrum_embeds: (n, D) array or tensor in the shared space.
@@ -45,8 +45,8 @@ def evaluate_retrieval(
         groups: (n,) label of the group of each spectrum (source, field, host, paper). A
             text takes the group of its first spectrum. None treats each text as a group.
         ks: percentages of the gallery, each above 0 and at most 100.
-        n_bootstrap: draws of the bootstrap.
-        seed: of the bootstrap.
+        n_bootstrap: number of bootstrap draws.
+        seed: seed of the bootstrap.
         chunk_size: bounds the memory (see `match_ranks`); the result does not depend on it.
 
     Returns:
@@ -74,7 +74,7 @@ def evaluate_ranks(
     n_bootstrap: int = 1000,
     seed: int = 0,
 ) -> dict[str, dict[str, Any]]:
-    """Compute the figures of `evaluate_retrieval` from ranks.
+    """Compute the metrics of `evaluate_retrieval` from ranks.
 
     Args:
         ranks: of `match_ranks` or `score_ranks`.

@@ -1,8 +1,8 @@
 """Detector of outliers among sources.
 
-The paper scores sources by an Isolation Forest over the shared space (arXiv 2603.04516). Beside it
-stand the distance to the nearest spectra, and the disagreement of a spectrum with its text; the
-combined score averages the three by rank.
+The paper uses an Isolation Forest in the shared space (arXiv 2603.04516). This module adds the
+distance to the nearest spectra, the mismatch between a spectrum and its text, and a combined score,
+the mean rank of the three.
 """
 
 from __future__ import annotations
@@ -81,9 +81,9 @@ class SpecCLIPOutlierDetector:
 
         Args:
             rows: at least `k` + 1 groups, at least two rows with a text.
-            calibration: rows the model was not trained on, for the percentiles. The pairs a model
-                was trained on agree better than any others, so that against them every new source
-                looks like an outlier. Where None, `rows` themselves, each without its own group.
+            calibration: held-out rows for the percentiles. Relative to the training pairs, which
+                agree better than others, every new source would look like an outlier. By
+                default, `rows` themselves, each compared without its own group.
             k: number of neighbours.
             n_trees: of the forest.
             seed: of the forest, and of the choice of `MAX_REFERENCE` rows where there are more.
@@ -144,8 +144,8 @@ class SpecCLIPOutlierDetector:
         """Find the reference spectra nearest in the shared space.
 
         Returns:
-            Indices (rows, n) in `reference`, nearest first, −1 where there are fewer. Only the
-            nearest row of each group is named, and none of a row's own group.
+            Indices (rows, n) in `reference`, nearest first, padded with −1. Each group contributes
+            its nearest row only; the row's own group is excluded.
         """
         n = self.k if n is None else n
         order, _ = self._nearest(self._checked(rows), min(8 * n, len(self._group)))

@@ -115,7 +115,7 @@ class OutlierScores:
     """Scores of each row by each detector.
 
     Attributes:
-        raw: detector -> (n,), higher for the less usual; nan where a row lacks its inputs.
+        raw: detector -> (n,), higher for more unusual rows; nan where inputs are missing.
         tail: detector -> (n,) share of the reference that scores at least as high, above 0 and at
             most 1; uniform for rows that are like the reference.
     """

@@ -21,7 +21,7 @@ _CONDITION = re.compile(
 
 @dataclass(frozen=True)
 class Condition:
-    """Range of a variable of the catalogue, such as `powlaw_gamma`; both ends belong to it."""
+    """Inclusive range of a catalogue variable, such as `powlaw_gamma`."""
 
     variable: str
     low: float = -inf
@@ -61,18 +61,18 @@ class Condition:
         return cls(match["name"].lower(), low, high)
 
     def holds(self, values: np.ndarray) -> np.ndarray:
-        """Return True for values in the range; an unknown value (nan) is not."""
+        """Return True for values in the range, False for unknown values (nan)."""
         return (values >= self.low) & (values <= self.high)
 
 
 @dataclass(frozen=True)
 class IndexFilter:
-    """Conditions on the sources of an entry; those left out accept everything.
+    """Conditions on the sources of an entry; omitted conditions accept everything.
 
-    A text may be about several sources: it is kept where one of them meets the conditions.
+    A text about several sources is kept if one of them meets the conditions.
 
     Args:
-        classes: names of classes, such as `("LMXB", "HMXB")`; upper and lower case are alike.
+        classes: class names, such as `("LMXB", "HMXB")`; case-insensitive.
         counts: smallest and largest number of counts in the aperture, None for no bound. For a text
             those of the brightest detection of its sources.
         cone: right ascension, declination and radius, degrees (ICRS).
@@ -99,7 +99,7 @@ class IndexFilter:
 
     @cached_property
     def conditions(self) -> tuple[Condition, ...]:
-        """The ranges of variables."""
+        """Ranges of variables."""
         return tuple(Condition.parse(c) if isinstance(c, str) else c for c in self.where)
 
     def __post_init__(self) -> None:

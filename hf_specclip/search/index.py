@@ -1,7 +1,7 @@
 """Searchable index of texts and spectra in the shared space: the gallery saved with a model.
 
-An index is a folder of JSON lines and safetensors (see `search.files`). Both are data, never code:
-nothing in them is executed, and no path in them is opened.
+An index is a folder of JSON lines and safetensors (see `search.files`). They contain no code,
+and paths in them are not opened.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ KINDS = ("papers", "spectra")
 
 
 class SpecCLIPIndex:
-    """Texts about sources and spectra of sources, with their vectors in the shared space.
+    """Searchable index of texts and spectra, with their embeddings in the shared space.
 
     Search is exact; for millions of spectra see `CatalogueIndex`, and beyond one machine
     `to_milvus`.
@@ -56,7 +56,7 @@ class SpecCLIPIndex:
             `counts` (m, bins), or variables of the catalogue (m,).
         other_sources: sources known by `source_name`, `ra`, `dec` and `class` only, found by
             position.
-        about: plain values about the index, such as the dataset it was made from.
+        about: metadata of the index, such as the dataset it was made from.
 
     Attributes:
         papers, spectra: the two parts (`IndexPart`): `entries`, `embeddings`, `columns`.
@@ -130,16 +130,16 @@ class SpecCLIPIndex:
     ) -> list[list[Hit]]:
         """Find the `top_k` entries closest to each query by cosine similarity.
 
-        Spectra lie nearer to spectra than to texts, so scores of the two kinds do not compare.
+        Scores of texts and spectra are not comparable (modality gap).
 
         Args:
             queries: array or tensor (B, D) or (D,) in the model's shared space: spectra or texts.
-            top_k: number of hits for each query, at most as many as there are.
+            top_k: number of hits per query.
             kind: kind of entry to search, `"papers"` or `"spectra"`.
             where: conditions on the hits.
 
         Returns:
-            For each query its hits, closest first; equal scores keep the order of the index.
+            Hits for each query, closest first; ties keep the order of the index.
 
         Raises:
             ValueError: when the width is not D, a query is not finite, or `top_k` is below 1.
@@ -189,7 +189,7 @@ class SpecCLIPIndex:
             ra, dec, radius: degrees (ICRS).
 
         Returns:
-            Each source once; with the row of its brightest spectrum, where there is one.
+            Each source once, with the row of its brightest spectrum if it has one.
         """
         entries = [*self.spectra.entries, *self.other_sources]
         if self._declinations is None:
@@ -199,7 +199,7 @@ class SpecCLIPIndex:
 
     @property
     def variables(self) -> list[str]:
-        """Names of the variables of which the index holds values."""
+        """Names of the variables stored in the index."""
         return list(self._values_by_name())
 
     def values(self, variable: str) -> np.ndarray:
@@ -294,7 +294,7 @@ class SpecCLIPIndex:
         embeddings: np.ndarray,
         columns: Mapping[str, np.ndarray] | None = None,
     ) -> None:
-        """Append entries; `save` writes them. Nothing is changed where one is refused.
+        """Append entries (written by `save`). If one is invalid, the index is unchanged.
 
         Raises:
             ValueError: see the class.
@@ -305,11 +305,11 @@ class SpecCLIPIndex:
             self.__dict__.pop(name, None)
 
     def save(self, folder: str | os.PathLike[str], *, compact: bool = False) -> Path:
-        """Write the index atomically; an older one stays until the new one is complete.
+        """Write the index atomically.
 
         Args:
-            folder: to write.
-            compact: entries compressed, and numbers in float16.
+            folder: output folder.
+            compact: compress the entries and store numbers as float16.
         """
         spectra = None
         if len(self.spectra):
@@ -322,7 +322,7 @@ class SpecCLIPIndex:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> SpecCLIPIndex:
-        """Read an index folder. Vectors stay on disk and are mapped into memory.
+        """Read an index folder; the vectors are memory-mapped.
 
         Raises:
             FileNotFoundError: when the folder or one of its files is absent.
@@ -371,7 +371,7 @@ class SpecCLIPIndex:
             token: `user:password` or an API key of the server.
 
         Returns:
-            The index there, searched like this one.
+            The Milvus index, with the same search interface.
 
         Raises:
             ImportError: where pymilvus is not installed.

@@ -43,30 +43,29 @@ MAX_RATIO = 1e15
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class XRaySpectrum:
-    """Counts of one source in the channels of one detector, with what is needed to interpret them.
+    """X-ray spectrum of one source: counts per channel, with responses, background and metadata.
 
     Channels are kept in ascending order of energy, whatever their order in a file. Arrays are
     copied and read-only. `exposure`, `background_exposure` and `energy_edges` may be astropy
-    quantities of any fitting unit.
+    quantities.
 
     Attributes:
-        counts: (n,) int64, counts in each channel (the whole aperture, background included). Those
-            with errors of their own (`are_poisson`) may be float64: fractions, and numbers below
-            zero where a background was subtracted.
+        counts: (n,) int64, counts per channel in the aperture, including background. Non-Poisson
+            counts (see `are_poisson`) may be float64, and negative after background subtraction.
         energy_edges: (n + 1,) keV, ascending (EBOUNDS); None where unknown.
         exposure: live time, s.
-        background_counts: (n,) int64, counts of the background region, or None. Where they are
-            float64, they are expected counts: those of a model of the background.
-        background_error: (n,) error of the background counts where it is another than that of
-            Poisson counts, or None; expected counts are exact without.
-        background_exposure: s; the source's where None is given with background counts.
+        background_counts: (n,) int64, counts of the background region, or None. If float64, they
+            are expected counts, such as those of a background model.
+        background_error: (n,) error of the background counts if not Poisson, or None (expected
+            counts are then exact).
+        background_exposure: exposure of the background, s; by default that of the source.
         backscal, areascal: OGIP scalings of the source, a number or (n,).
         background_backscal, background_areascal: the same for the background.
         arf: effective area, or None.
         rmf: redistribution matrix, or None.
-        quality, background_quality: (n,) OGIP flags, or None. Channels of quality 1 or 5 (bad) are
-            left out of all that is made of the counts, see `good`; the counts are kept.
-        grouping: (n,) OGIP flags, or None; kept, never applied.
+        quality, background_quality: (n,) OGIP flags, or None. Channels of quality 1 or 5 (bad)
+            are kept, but not used (see `good`).
+        grouping: (n,) OGIP flags, or None; kept, but not applied.
         stat_error: (n,) statistical error in counts where the file states one, or None.
         systematic_error: (n,) error as a fraction of the counts, or None.
         poisson_errors: the file's POISSERR, or None.
@@ -86,7 +85,7 @@ class XRaySpectrum:
             events, with `counts` and `length_s`, where the file states them (`specclip extract`).
         path: file it was read from, or None.
         energy_from: where the channel energies come from, such as ``EBOUNDS of x.rmf``.
-        notes: what the reader had to make up for (a side file that was not found, …).
+        notes: notes of the reader, such as on missing files.
 
     Raises:
         ValueError: shapes that do not fit, Poisson counts that are negative or fractional, edges
@@ -240,16 +239,15 @@ class XRaySpectrum:
 
     @property
     def counted(self) -> bool:
-        """True for whole numbers of counts, none below zero."""
+        """True for non-negative integer counts."""
         return self.counts.dtype.kind != "f" and bool(self.counts.min() >= 0)
 
     @property
     def are_poisson(self) -> bool:
         """True for counts with the errors of Poisson counts.
 
-        Not where the background is subtracted already, where counts are no whole numbers, nor where
-        the file denies it (POISSERR = F) and states other errors than those of its counts: √N, or
-        those of Gehrels (1986), which CIAO writes beside counts.
+        False if the background is already subtracted, if counts are not integers, or if the file
+        has POISSERR = F and errors other than √N or those of Gehrels (1986), as written by CIAO.
         """
         if self.hduclas2 == "NET" or not self.counted:
             return False
@@ -313,8 +311,8 @@ class XRaySpectrum:
     def seed(self) -> int:
         """Seed of this detection's draws (`detection_seed`).
 
-        A spectrum without identifiers takes its counts for a name: such spectra must not share
-        their draws, or stacking them would show a comb again.
+        Without identifiers, the seed follows from the counts, so that different spectra have
+        independent draws (shared draws would leave a comb in stacked spectra).
         """
         name = self.source_name or ""
         if not name and self.obsid is None and self.region_id is None:
@@ -331,7 +329,7 @@ class XRaySpectrum:
             energy_range: keV.
 
         Returns:
-            ``counts`` and ``background_counts`` (n_bins,) int32, dealt from the channels by
+            ``counts`` and ``background_counts`` (n_bins,) int32, distributed over the bins by
             `deal_counts` (zeros where there is no background); ``background_scale`` float (where
             it varies with the channel, the mean weighted by the background's counts; 0 without a
             background); ``exposure`` s; ``effective_area`` (n_bins,) float32 cm² at the bin

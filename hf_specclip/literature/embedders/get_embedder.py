@@ -23,9 +23,9 @@ def get_embedder(
             the environment variable OPENAI_API_KEY; URL of an OpenAI-compatible server, ending in
             `/v1` as a rule), `"local:PATH_OR_HUB_ID"` (any
             sentence-transformers model), or the name that a model recorded: of the offline
-            embedder, or of one that was used on this machine before. A name that others have
-            written is given as `"recorded:NAME"` (`embedder_named`): no server is asked, and sent
-            the key, that was not used on this machine before.
+            embedder, or of one that was used on this machine before. Pass names from
+            untrusted sources as `"recorded:NAME"` (`embedder_named`), so that no server is
+            contacted, or sent the key, unless it was used on this machine before.
         cache_dir: folder of the cache; by default `HF_SPECCLIP_CACHE`, else
             `~/.cache/hf_specclip`.
         base_url: the same URL, e.g. `http://localhost:8000/v1`; only with `"openai…"`. By default
@@ -85,7 +85,7 @@ def embedder_named(
         cache_dir: of the embeddings.
 
     Raises:
-        ValueError: where the name does not say how to get it, or what it gives is another one.
+        ValueError: if the embedder cannot be found by its name, or is a different one.
         ImportError, EmbeddingError, CacheError: see `get_embedder`.
     """
     if not name:

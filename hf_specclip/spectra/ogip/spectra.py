@@ -1,9 +1,9 @@
 """Reader of PHA files (OGIP types I and II) with their responses and backgrounds.
 
-Written after OGIP 92-007 and 92-007a, and after files that keep to them loosely. Side files are
-looked for beside the spectrum and nowhere else: a name in a header is untrusted, and only its last
-part is used. A file that cannot be read raises `SpectrumFileError`; nothing is guessed in silence,
-what was made up for is in `XRaySpectrum.notes`.
+Follows OGIP 92-007 and 92-007a, and accepts common deviations. Associated files are only looked for
+in the folder of the spectrum: names in headers are untrusted, and only their last part is used. A
+file that cannot be read raises `SpectrumFileError`; assumptions are listed in
+`XRaySpectrum.notes`.
 """
 
 from __future__ import annotations
@@ -70,24 +70,24 @@ def read_spectrum(
     ARF, RMF and background are found through ANCRFILE, RESPFILE and BACKFILE (beside the file,
     gzipped or not), a background HDU in the same file, the names of the Chandra Source Catalog
     (``…_pha3`` → ``…_arf3``, ``…_rmf3``, of any version) and the same stem (``x.pi`` → ``x.arf``,
-    ``x.rmf``, ``x.rsp``). What is not found is None, with a note.
+    ``x.rmf``, ``x.rsp``). Missing files give None and a note.
 
     Args:
         path: PHA file, type I or II, plain or gzipped.
-        arf, rmf, background: file or object to use in place of what the header names; ``"none"``
-            for none. An ``.rsp`` goes to `rmf`.
-        row: which spectrum, from 0, where the file holds several.
-        strict: refuse files whose checksums (DATASUM, CHECKSUM) or total of counts (TOTCTS) do not
-            hold; they are noted otherwise.
+        arf, rmf, background: file or object that replaces the one named in the header; ``"none"``
+            for none. Pass an ``.rsp`` as `rmf`.
+        row: index of the spectrum, from 0, in a file with several.
+        strict: refuse files with wrong checksums (DATASUM, CHECKSUM) or total counts (TOTCTS),
+            instead of adding a note.
 
     Returns:
         the spectrum. Without an RMF the energies of the channels come from the wavelengths of a
         dispersed spectrum (BIN_LO, BIN_HI) or, for the 1,024 PI channels of Chandra ACIS, are
-        nominal (14.6 eV each, channel 1 from 0 keV); `XRaySpectrum.energy_from` says so. Others
-        have no energies: their counts can be read, and what needs energies refuses.
+        nominal (14.6 eV each, channel 1 from 0 keV); see `XRaySpectrum.energy_from`. For
+        other instruments the energies are unknown, and operations that need them raise.
 
     Raises:
-        SpectrumFileError: naming the file, the HDU, column or keyword, and the mend.
+        SpectrumFileError: names the file, the HDU, column or keyword, and the remedy.
 
     Examples:
         >>> spectrum = read_spectrum("acisf01575_001N001_r0085_pha3.fits.gz")  # doctest: +SKIP
@@ -121,7 +121,7 @@ def read_spectra(
     """Read every spectrum of a file (type II: one for each row), as `read_spectrum` does.
 
     Returns:
-        the spectra in the file's order, at least one; backgrounds do not count.
+        the spectra in the order of the file, at least one; backgrounds are excluded.
     """
     return list(iter_spectra(path, arf=arf, rmf=rmf, background=background, strict=strict))
 
