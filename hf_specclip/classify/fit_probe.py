@@ -282,14 +282,12 @@ def _fit_ridge(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> SpecCLIPProbe
         nearest[held] = squared_distances(z[held], centres, precision)[:, 0]
     best = int(((y[:, None] - predicted) ** 2).mean(axis=0).argmin())
     residuals = np.sort(np.abs(y - predicted[:, best]))
-    halves = {
-        f"half_{level}": float(residuals[min(len(y), int(np.ceil((len(y) + 1) * level / 100))) - 1])
-        for level in (68, 90)
-    }
+    ranks = (min(len(y), int(np.ceil((len(y) + 1) * share))) for share in (0.68, 0.9))
+    half_68, half_90 = (float(residuals[rank - 1]) for rank in ranks)
     centres, precision = _gaussians(z, one, 1, all_columns)
     levels = np.quantile(nearest, np.linspace(0, 1, _QUANTILES))
     fit = mean, scale, centres, precision, levels, 1.0, _ridge(z, y)[best]
-    return SpecCLIPProbe("", (), {}, "", *fit, **halves)
+    return SpecCLIPProbe("", (), {}, "", *fit, half_68=half_68, half_90=half_90)
 
 
 def _ridge(z: np.ndarray, y: np.ndarray) -> np.ndarray:
