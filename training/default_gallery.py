@@ -15,7 +15,7 @@ import numpy as np
 
 from hf_specclip.describe.describer import Describer
 from hf_specclip.search.index import SpecCLIPIndex
-from hf_specclip.search.map import lay_out
+from hf_specclip.search.map import compute_map
 from specclip_datasets.simulation.instrument import nearest_epochs
 from specclip_datasets.tables.plan import identify
 from specclip_datasets.tables.real_sources import CITATION, VALUES, read_real_sources
@@ -72,7 +72,7 @@ def build_real_gallery(
         np.zeros((0, points.shape[1]), np.float32),
         spectra=[source_entry(facts[row]) for row in rows],
         spectrum_embeddings=points,
-        spectrum_columns={**columns, "map": lay_out(points, seed)},
+        spectrum_columns={**columns, "map": compute_map(points, seed)},
         other_sources=[source_entry(entry) for row, entry in enumerate(facts) if row not in place],
         about={
             "dataset": "real sources",

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..search.filter import IndexFilter
 from ..search.index import Hit, SpecCLIPIndex
-from ..search.questions import Question, understand
+from ..search.questions import Question, parse_question
 from ..search.ranking import (
     RankedSource,
     question_filter,
@@ -113,7 +113,7 @@ def answer_question(
     if top_k < 1:
         raise ValueError(f"top_k must be at least 1, not {top_k}")
     index.part(kind)
-    question = understand_for(index, queries, text)
+    question = parse_for_index(index, queries, text)
     if question.refusal is not None:
         return Answer(question)
     point = _query_point(index, queries, question)
@@ -179,19 +179,21 @@ def _papers_of_sources(
     )
 
 
-def understand_for(index: SpecCLIPIndex, queries: TextQueries, text: str) -> Question:
-    """Read a question to a model and its index; see `understand`.
+def parse_for_index(index: SpecCLIPIndex, queries: TextQueries, text: str) -> Question:
+    """Read a question to a model and its index; see `parse_question`.
 
     Words alone are a question where a training sentence is like them, and where they lie nearer to
     some sources than to others.
     """
-    question = understand(text, queries.vocabulary, index.variables, index.places, index.names)
+    question = parse_question(
+        text, queries.vocabulary, index.variables, index.host_names, index.names
+    )
     if question.refusal or question.kinds or question.conditions or question.cone:
         return question
     # Their sources answer, whatever the other words say.
     if question.hosts or question.sources or question.like:
         return question
-    if queries.likeness(question.text) < LEAST_LIKENESS:
+    if queries.training_similarity(question.text) < LEAST_LIKENESS:
         reason = "Not understood: nothing similar occurs in the training texts."
     elif relative_spread(index, queries.embed_question(question)) < LEAST_SPREAD:
         reason = (
@@ -241,5 +243,5 @@ def _order(question: Question, ranked: list[RankedSource]) -> Iterator[str]:
 
 __all__ = [
     "NO_TEXTS", "Answer", "FoundSource", "answer_question", "found_source", "missing_values",
-    "understand_for",
+    "parse_for_index",
 ]  # fmt: skip

@@ -16,11 +16,11 @@ from ..search.build import (
     AREA,
     IDENTITY_COLUMNS,
     build_index,
-    detections_of,
+    detection_entries,
     stored_area,
 )
 from ..search.index import SpecCLIPIndex
-from ..search.map import place_among
+from ..search.map import interpolate_map
 from ..storage import read_json
 from .read_dataset import read_splits
 
@@ -159,14 +159,14 @@ def add_spectra(
     identity = {name: [row.get(name) for row in rows] for name in IDENTITY_COLUMNS}
     entries = [
         {"id": name, **detection, "split": None}
-        for name, detection in zip(new, detections_of({**columns, **identity}), strict=True)
+        for name, detection in zip(new, detection_entries({**columns, **identity}), strict=True)
     ]
     points, predicted = describer.embed_with_variables(new.values())
     columns |= _variables({}, predicted, len(new))
     if len(index.spectra):
         stored = index.spectra.columns
         if "map" in stored:
-            columns["map"] = place_among(points, index.spectra.embeddings, stored["map"])
+            columns["map"] = interpolate_map(points, index.spectra.embeddings, stored["map"])
         columns = {name: columns[name] for name in stored if name in columns}
         for name in ("counts", "background_counts"):
             if name in columns:  # a brighter spectrum may need a wider type

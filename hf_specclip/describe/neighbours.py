@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 import numpy as np
 
 from ..search.index import Hit, SpecCLIPIndex
-from ..search.map import place_between
+from ..search.map import average_positions
 from .hits import as_float
 from .inputs import find_source
 
@@ -113,7 +113,7 @@ def map_position(
         return None
     nearest = neighbours[:_MAP_NEIGHBOURS]
     positions = index.spectra.columns["map"][[hit.row for hit in nearest]]
-    x, y = place_between(np.array([[hit.score for hit in nearest]]), positions[None])[0]
+    x, y = average_positions(np.array([[hit.score for hit in nearest]]), positions[None])[0]
     return float(x), float(y)
 
 

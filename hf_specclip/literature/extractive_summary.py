@@ -1,7 +1,7 @@
 """Extractive summaries: sentences quoted from the abstracts of the papers about a source.
 
-They need no language model, unlike the summaries of the paper this package follows. Every sentence
-is an author's, but for the first of `identity` and the frame of `context`.
+They need no language model, unlike the summaries of arXiv 2603.04516. All sentences are quoted,
+except the first of `identity` and the introduction of `context`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any
 
 from .sentences import split_sentences
 from .source_classes import FAMILIES, class_names, find_class, with_article
-from .source_names import name_key, names_any
+from .source_names import name_key, name_matcher
 
 MAX_WORDS = 100
-# Shorter sentences say nothing; longer ones are lists, or lack a full stop.
+# Shorter sentences have no content; longer ones are lists, or lack a full stop.
 _SENTENCE_WORDS = (5, 60)
 _TITLES = 4
 
@@ -45,8 +45,8 @@ class _Sentence:
     text: str
     paper: int
     position: int
-    names_it: bool
-    about_source: bool  # of a paper about the source, or it names the source
+    names_source: bool
+    about_source: bool  # the paper is about the source, or the sentence names it
     xray_paper: bool
 
 
@@ -60,30 +60,29 @@ def extractive_summary(
 ) -> dict[str, str | None]:
     """Summarise a source in three sections, from the catalogue and its papers.
 
-    * `identity`: name, other names, class and host in words, and the sentences that say what the
-      source is.
-    * `spectrum`: sentences about its X-ray emission; where its own papers have none, those of
-      X-ray papers about the host, marked as such.
-    * `context`: its host, the titles of the papers, and further sentences.
+    * `identity`: names, class and host, and sentences that describe the nature of the source.
+    * `spectrum`: sentences about its X-ray emission, or else from X-ray papers about the host,
+      marked as such.
+    * `context`: host, titles of the papers, and other sentences.
 
-    The same input gives the same text. A survey (a paper behind very many sources) is quoted only
-    where it names this source, and never when there are no other papers.
+    The result is deterministic. A survey (a paper linked to very many sources) is quoted only where
+    it names this source, and not if all papers are surveys.
 
     Args:
-        name: of the source, e.g. `2CXO J004243.9+411610`.
+        name: name of the source, e.g. `2CXO J004243.9+411610`.
         aliases: other names.
-        host: galaxy or cluster it lies in.
-        source_class: a type of CSC catalogues or SIMBAD, e.g. `LMXB`, `QSO`, `CV*`.
-        papers: mappings with `title`, `abstract` (may be empty), `about` (`"source"` or `"host"`)
-            and `xray` (bool); missing ones count as empty, `"host"` and False.
-        is_survey: for each paper; by default none is.
+        host: host galaxy or star cluster.
+        source_class: class in a catalogue or SIMBAD, e.g. `LMXB`, `QSO`, `CV*`.
+        papers: mappings with `title`, `abstract`, `about` (`"source"` or `"host"`, the default) and
+            `xray` (bool, default False).
+        is_survey: one flag per paper; all False by default.
 
     Returns:
-        `{"identity", "spectrum", "context"}`, at most `MAX_WORDS` words each; None where nothing
-        is known, and all three None where every paper is a survey.
+        `{"identity", "spectrum", "context"}`, at most `MAX_WORDS` words each; None for an empty
+        section, and for all three if every paper is a survey.
 
     Raises:
-        ValueError: when `is_survey` has another length than `papers`.
+        ValueError: the lengths of `is_survey` and `papers` differ.
 
     Examples:
         >>> extractive_summary("2CXO J1", ["X-7"], "NGC0598", "HMXB")["identity"]
@@ -98,7 +97,7 @@ def extractive_summary(
     if papers and all(surveys):
         return {"identity": None, "spectrum": None, "context": None}
     names = [_text(alias) for alias in aliases if _text(alias)] if aliases is not None else []
-    # Catalogues repeat one name in several spellings: "V* V1033 Sco", "V1033 SCO".
+    # Catalogues list a name in several spellings: "V* V1033 Sco", "V1033 SCO".
     spellings = {name_key(re.sub(r"^(?:V\*|\*+|NAME)\s+", "", n)): n for n in reversed(names)}
     names = [n for n in spellings.values() if n != name][::-1]
     host_name = _readable_host(_text(host))
@@ -106,7 +105,7 @@ def extractive_summary(
         zip(papers, surveys, strict=True),
         key=lambda pair: (pair[0].get("about") != "source", not pair[0].get("xray")),
     )
-    sentences = _sentences(ranked, names_any([name, *names]))
+    sentences = _sentences(ranked, name_matcher([name, *names]))
     titles = [_plain(_text(p.get("title"))).rstrip(".") for p, survey in ranked if not survey]
     used: set[str] = set()
     return {
@@ -127,17 +126,19 @@ def _identity(
     class_phrase = _class_in_words(source_class)
     own_sentences = [s for s in sentences if s.about_source]
     if not (class_phrase or host or aliases or own_sentences):
-        return None  # a name alone says nothing
+        return None  # a name alone has no content
     opening = _plain(name)
     if aliases:
         opening += f", also known as {_plain(', '.join(aliases[:4]))},"
     opening += f" is {class_phrase or 'an X-ray source'}"
     if host and not (class_phrase and class_phrase.endswith(host)):
         opening += f" in {host}"
-    scored = [(3 * s.names_it + 2 * bool(_IS_SOMETHING.search(s.text)), s) for s in own_sentences]
+    scored = [
+        (3 * s.names_source + 2 * bool(_IS_SOMETHING.search(s.text)), s) for s in own_sentences
+    ]
     best = [(score, s) for score, s in scored if score >= 4]
     if not best and host:
-        # Failing that, a sentence that classifies the host.
+        # Else a sentence that classifies the host.
         spelled = re.escape(host).replace(r"\ ", r"[\s-]?")
         subject = re.compile(rf"{spelled}\b[^.;]{{0,40}}?\bis (?:an?|the|one)\b")
         best = [(1, s) for s in sentences if subject.search(s.text)][:1]
@@ -145,7 +146,9 @@ def _identity(
 
 
 def _spectrum(host: str, sentences: list[_Sentence], used: set[str]) -> str | None:
-    scored = [(score + 2 * s.names_it, s) for s in sentences if (score := _xray_score(s.text)) >= 3]
+    scored = [
+        (score + 2 * s.names_source, s) for s in sentences if (score := _xray_score(s.text)) >= 3
+    ]
     if own_sentences := [(score, s) for score, s in scored if s.about_source]:
         return _compose("", own_sentences, used, most=4)
     # Sentences about other sources of the host are marked as such.
@@ -158,12 +161,12 @@ def _spectrum(host: str, sentences: list[_Sentence], used: set[str]) -> str | No
 def _context(
     host: str, titles: list[str], sentences: list[_Sentence], used: set[str]
 ) -> str | None:
-    # The first sentence of an abstract says why an object is studied.
+    # The first sentence of an abstract usually explains why an object is studied.
     remaining = [
         (2 * s.about_source + (s.position == 0), s) for s in sentences if s.text not in used
     ]
     if not titles and not remaining:
-        return None  # `identity` names the host already
+        return None  # the host is already in `identity`
     opening = f"It lies in {host}." if host else ""
     for count in range(min(_TITLES, len(titles)), 0, -1):
         stop = "" if titles[count - 1].endswith(("?", "!")) else "."
@@ -197,23 +200,23 @@ def _compose(
 def _sentences(
     ranked: list[tuple[Mapping[str, Any], bool]], named: Callable[[str], bool]
 ) -> list[_Sentence]:
-    """Return every sentence fit to be quoted; of a survey, those that name the source."""
-    fewest, longest = _SENTENCE_WORDS
+    """Return the sentences that may be quoted; of a survey, those that name the source."""
+    shortest, longest = _SENTENCE_WORDS
     result: dict[str, _Sentence] = {}
     for number, (paper, is_survey) in enumerate(ranked):
         for position, text in enumerate(_plain_sentences(_text(paper.get("abstract")))):
-            names_it = named(text)
-            if text in result or not fewest <= len(text.split()) <= longest:
+            names_source = named(text)
+            if text in result or not shortest <= len(text.split()) <= longest:
                 continue
-            if names_it or not (is_survey or _ABOUT_THE_PAPER.search(text)):
-                about_source = names_it or paper.get("about") == "source"
+            if names_source or not (is_survey or _ABOUT_THE_PAPER.search(text)):
+                about_source = names_source or paper.get("about") == "source"
                 result[text] = _Sentence(
-                    text, number, position, names_it, about_source, bool(paper.get("xray"))
+                    text, number, position, names_source, about_source, bool(paper.get("xray"))
                 )
     return list(result.values())
 
 
-# A paper about a host is read for each of its sources, so its sentences are cached.
+# Cached, because a paper about a host is used for all of its sources.
 @lru_cache(maxsize=4096)
 def _plain_sentences(abstract: str) -> tuple[str, ...]:
     abstract = re.sub(r"^\W*abridged\W*", "", abstract, flags=re.IGNORECASE)
@@ -222,7 +225,7 @@ def _plain_sentences(abstract: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=65536)
 def _xray_score(text: str) -> int:
-    """Score a sentence by its X-ray terms; 0 for one about other wavelengths."""
+    """Score a sentence by its X-ray terms; 0 for other wavelengths."""
     if not _IS_XRAY.search(text):
         return 0
     return sum(weight for term, weight in _XRAY_TERMS if term.search(text))
@@ -233,7 +236,7 @@ def _class_in_words(source_class: str) -> str:
     words = re.sub(r"[\s_]+", " ", source_class).strip("? ").split()
     if " ".join(words).lower() in _NO_CLASS:
         return ""
-    # Some catalogues join several: "LMXRB GLOBULAR CLUSTER", "HMXRB BE STAR X-RAY PULSAR".
+    # Some catalogues concatenate classes: "LMXRB GLOBULAR CLUSTER", "HMXRB BE STAR X-RAY PULSAR".
     phrase = ""
     while words:
         fits = (n for n in range(len(words), 0, -1) if find_class(" ".join(words[:n])))
@@ -250,19 +253,19 @@ def _class_in_words(source_class: str) -> str:
 
 
 def _readable_host(host: str) -> str:
-    """Write `NGC0224` as `NGC 224`."""
+    """Convert `NGC0224` to `NGC 224`."""
     match = re.fullmatch(r"(NGC|IC|UGC|PGC)\s*0*(\d+\w?)", host.strip())
     return f"{match.group(1)} {match.group(2)}" if match else _plain(host)
 
 
 def _text(value: Any) -> str:
-    """Return a table's text, '' for None or NaN."""
+    """Return a string of a table, '' for None or NaN."""
     return value.strip() if isinstance(value, str) else ""
 
 
 def _plain(text: str) -> str:
-    """Turn LaTeX into plain text: `$10^{38}$ erg\\,s$^{-1}$` becomes `10^38 erg s^-1`."""
-    # A tilde joins words in LaTeX ("NGC~6397") and means "about" where it stands apart.
+    """Convert LaTeX to plain text: `$10^{38}$ erg\\,s$^{-1}$` becomes `10^38 erg s^-1`."""
+    # A tilde between words is a space in LaTeX ("NGC~6397"); elsewhere it means "about".
     text = re.sub(r"(?<=[\w$}.])~(?=[\w\\$(])", " ", text)
     text = re.sub(r"\\[,;: !]", " ", text)
     text = re.sub(r"\\([a-zA-Z]+)\*? ?", lambda m: _SYMBOLS.get(m.group(1), m.group(1)), text)

@@ -1,8 +1,8 @@
-"""Physical quantities read from scientific prose, as numbers.
+"""Extraction of physical quantities from scientific prose.
 
-A sentence embedding hardly encodes a stated value, because its tokens split the digits. Here the
-value, its unit, its kind and its range are read by regular expressions: numbers first, then the
-unit behind them and the name before them.
+Sentence embeddings hardly encode numbers, because tokenizers split their digits. Here values, units
+and limits are parsed by regular expressions: first a number, then the unit after it and the name of
+the quantity before it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import numpy as np
 _TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 _LIMITS: dict[str, tuple[float, float, float, float]] = _TABLES["kinds"]
 KINDS = tuple(_LIMITS)
-# Values kept of each kind (a spectrum may have two components) and numbers of a value: stated,
-# scaled value, half width of its range or error, upper limit, lower limit.
-_KEPT, _PER_VALUE = 2, 5
-QUANTITY_WIDTH = len(KINDS) * _KEPT * _PER_VALUE
+# Values per kind of quantity (a spectrum may have two components), and numbers per value: present,
+# scaled value, half width of its range, upper limit, lower limit.
+_MAX_VALUES, _PER_VALUE = 2, 5
+QUANTITY_WIDTH = len(KINDS) * _MAX_VALUES * _PER_VALUE
 
 
 def _compile(pattern: str, flags: re.RegexFlag = re.NOFLAG) -> re.Pattern[str]:
@@ -54,18 +54,18 @@ _LOGGED = {
 }
 _THINGS = {kind: _compile(pattern) for kind, pattern in _TABLES["things"].items()}
 _KELVIN = 8.61733e-8  # keV
-# Units that need a name or a thing beside the number, and the kind they may state.
+# Units that need a name or an object next to the number, and the kind of quantity they may give.
 _DIMENSIONS = {"energy": "temperature", "length": "distance", "time": "period"}
-# Kinds without a unit, and of these the linear ones.
+# Dimensionless kinds, and those of them with a linear scale.
 _UNITLESS = ("photon_index", "redshift", "abundance", "hardness")
 _LINEAR = ("photon_index", "hardness")
-# Hardness ratio of bands that the catalogue has no ratio of.
+# Hardness ratio of other bands than in the catalogue.
 OTHER_HARDNESS = "other_hardness"
-# The catalogue's bands in keV, and its ratios of them: hard_hs, hard_hm, hard_ms.
+# Bands of the catalogue, keV, and its hardness ratios: hard_hs, hard_hm, hard_ms.
 _BANDS = {(0.5, 1.2): "s", (1.2, 2.0): "m", (2.0, 7.0): "h", (0.5, 7.0): "hs"}
 _RATIOS = ("hs", "hm", "ms")
 _SIGNED = _compile(rf"\b[Ll]og|{_TABLES['names']['hardness']}")
-# Kinds that may be stated without a unit, and those that may in powers of ten.
+# Kinds that may be given without a unit, and those that may be if written as powers of ten.
 _BARE = {kind: _NAMED[kind] for kind in _UNITLESS} | {
     kind: _compile(rf"(?P<name>{name}){{filler}}") for kind, name in _TABLES["bare"].items()
 }
@@ -74,16 +74,16 @@ _POWERS = {kind: _NAMED[kind] for kind in ("column", "luminosity", "flux", "mass
 
 @dataclass(frozen=True)
 class Quantity:
-    """Quantity that a text states.
+    """Quantity in a text.
 
     Attributes:
         kind: one of `KINDS`, or `OTHER_HARDNESS`.
-        value: in the unit of the kind; the limit of a limit; nan for a range.
-        low: smallest value stated; -inf for an upper limit.
-        high: largest value stated; inf for a lower limit.
-        start: position in the text, of its name where it has one.
+        value: value in the unit of the kind, or the limit; nan for a range.
+        low: lower end of the range; -inf for an upper limit.
+        high: upper end of the range; inf for a lower limit.
+        start: start in the text, including the name of the quantity.
         stop: end in the text.
-        bands: `hs`, `hm` or `ms` of a hardness ratio, as in `hard_hs`; else empty.
+        bands: bands of a hardness ratio: `hs`, `hm` or `ms`, as in `hard_hs`; else empty.
     """
 
     kind: str
@@ -97,10 +97,10 @@ class Quantity:
 
 @dataclass
 class _Number:
-    """Number of a text, before its kind is known: value, range and unit.
+    """Number in a text with its range and unit, before its kind is determined.
 
-    `signed` holds value, low and high if a dash before a number is its sign, as it is in hardness
-    ratios and logarithms; for other kinds it is punctuation.
+    `signed` holds value, low and high with a preceding dash read as a minus sign, for hardness
+    ratios and logarithms; for other kinds the dash is punctuation.
     """
 
     value: float
@@ -115,18 +115,18 @@ class _Number:
 
 
 def find_quantities(text: str) -> list[Quantity]:
-    """Find the quantities that a text states, in order.
+    """Find the physical quantities in a text, in order.
 
     Args:
-        text: prose, plain or in LaTeX. Errors (`0.9 ± 0.1`), ranges (`1.7–2.1`, `between 2 and 4`),
-            limits (`< 0.5`, `at least 3`), logarithms (`log N_H = 22.3`) and units left out
-            (`NH 1e22`) are understood.
+        text: prose, plain or in LaTeX, with errors (`0.9 ± 0.1`), ranges (`1.7–2.1`,
+            `between 2 and 4`), limits (`< 0.5`, `at least 3`), logarithms (`log N_H = 22.3`) and
+            omitted units (`NH 1e22`).
 
     Returns:
         Quantities of `KINDS`: flux erg/cm²/s, luminosity erg/s, column cm⁻², temperature keV,
         photon_index, redshift, distance pc, abundance (solar), counts, count_rate counts/s,
-        mass (solar), period s, hardness (of two of the catalogue's bands, hard and soft where
-        none are named); and `OTHER_HARDNESS`, of other bands.
+        mass (solar), period s, hardness (of two bands of the catalogue, hard and soft by default);
+        and `OTHER_HARDNESS`, of other bands.
 
     Examples:
         >>> [(q.kind, q.low, q.high) for q in find_quantities("Γ = 1.8 ± 0.1 and kT < 0.5 keV")]
@@ -147,10 +147,10 @@ def find_quantities(text: str) -> list[Quantity]:
             quantities = _with_bands(quantities, stated, start, stop)
         previous = run[-1]
         if found and quantities and found[-1].stop > quantities[0].start:
-            found.pop()  # the lower end of 0.1 < z < 0.5, read again with the upper
+            found.pop()  # the lower limit of 0.1 < z < 0.5 is now part of a range
         found += quantities
         if not quantities and (band := _BAND.search(plain, max(0, start - 1), stop + 1)):
-            # Inside a name, as in L(0.5-8 keV) = 3e38 erg/s.
+            # An energy band within a name, as in L(0.5-8 keV) = 3e38 erg/s.
             blank = " " * (band.end() - band.start())
             plain = plain[: band.start()] + blank + plain[band.end() :]
         else:
@@ -159,7 +159,7 @@ def find_quantities(text: str) -> list[Quantity]:
 
 
 def _to_plain(text: str) -> tuple[str, list[int]]:
-    """Replace spellings of LaTeX and Unicode; return the text and the place each character had."""
+    """Normalise LaTeX and Unicode; return the text and the original position of each character."""
     pieces: list[str] = []
     origin: list[int] = []
     last = 0
@@ -193,8 +193,8 @@ def _read_number(plain: str, match: re.Match[str]) -> _Number:
         high = value + _error_of(groups, ("error", "up", "above"), power)
     unit, factor, stop = None, 1.0, match.end()
     for pattern, name, scale in _UNITS:
-        if behind := pattern.match(plain, stop):
-            unit, factor, stop = name, scale, stop if name == "other" else behind.end()
+        if after := pattern.match(plain, stop):
+            unit, factor, stop = name, scale, stop if name == "other" else after.end()
             break
     power_of_ten = float(exponent) if exponent else None
     ends = value, low, high
@@ -202,10 +202,9 @@ def _read_number(plain: str, match: re.Match[str]) -> _Number:
 
 
 def _error_of(groups: dict[str, str | None], names: Sequence[str], power: float) -> float:
-    """Return the error of a value, given before its power of ten or behind it."""
-    behind = groups["error_after"]
-    if behind:
-        return float(behind) * (1.0 if "e" in behind.lower() else power)
+    """Return the error of a value, written before or after its power of ten."""
+    if after := groups["error_after"]:
+        return float(after) * (1.0 if "e" in after.lower() else power)
     return next((float(error) for name in names if (error := groups[name])), 0.0) * power
 
 
@@ -237,7 +236,7 @@ def _join_ranges(plain: str, numbers: Sequence[_Number]) -> Iterator[_Number]:
 
 
 def _link(plain: str, first: _Number, second: _Number) -> re.Match[str] | None:
-    """Match the words that link two numbers; a negative one only where kinds have signs."""
+    """Match the words between two linked numbers; a minus sign only for signed quantities."""
     link = _WORDS["link"].fullmatch(plain, first.stop, second.start)
     if link and link["sign"] and not _SIGNED.search(plain, max(0, first.start - 72), first.start):
         return None
@@ -257,7 +256,7 @@ def _runs(plain: str, numbers: Iterable[_Number]) -> Iterator[list[_Number]]:
 
 
 def _may_share(plain: str, first: _Number, second: _Number) -> bool:
-    """Return True if two numbers are linked and may be of one kind; share the unit if so."""
+    """Return True if two numbers are linked and may be of one kind; they then share the unit."""
     if not _link(plain, first, second):
         return False
     if first.unit is None and second.unit is not None:
@@ -269,7 +268,7 @@ def _may_share(plain: str, first: _Number, second: _Number) -> bool:
 
 
 def _share(first: _Number, second: _Number) -> None:
-    """Give a number the unit and the power of ten of the one it is linked with, if it has none."""
+    """Copy the unit and the power of ten from the second number if the first has none."""
     if first.unit is not None:
         return
     first.unit, first.factor = second.unit, second.factor
@@ -284,9 +283,9 @@ def _share(first: _Number, second: _Number) -> None:
 def _interpret(
     plain: str, lead: str, run: list[_Number], previous: _Number | None
 ) -> Iterator[Quantity]:
-    """Decide on the kind of a run of numbers by its unit and by the name before it.
+    """Determine the kind of linked numbers by their unit and by the name before them.
 
-    The number before the run may be the lower end of a range: `0.1 < z < 0.5`.
+    The number before the run may be the lower limit of a range: `0.1 < z < 0.5`.
     """
     kind, logged, name = _kind_of(plain, lead, run)
     if kind is None:
@@ -321,10 +320,8 @@ def _interpret(
 
 
 def _kind_of(plain: str, lead: str, run: list[_Number]) -> tuple[str | None, float, int]:
-    """Return the kind, the factor of a logarithm (0 for none) and the place of the name in `lead`.
-
-    The place is -1 without a name.
-    """
+    """Return the kind, the factor of a logarithm (0 for none) and the position of the name in
+    `lead` (-1 for none)."""
     unit, stop = run[-1].unit, run[-1].stop
     if lead and "og" in lead:
         for kind, pattern in _LOGGED.items():
@@ -364,14 +361,14 @@ def _kind_of(plain: str, lead: str, run: list[_Number]) -> tuple[str | None, flo
 
 
 def _with_bands(quantities: Sequence[Quantity], text: str, start: int, stop: int) -> list[Quantity]:
-    """Add the bands that the words around hardness ratios name; hard and soft where none are.
+    """Add the bands of hardness ratios from the words around them (hard and soft by default).
 
-    The numbers lie at `text[start:stop]`, their name before them.
+    The numbers are at `text[start:stop]`, after their name.
     """
     name = min(start, quantities[0].start)
     before = _WORDS["bands_before"].search(text, max(0, name - 48), name)
-    behind = _WORDS["bands_behind"].match(text, stop)
-    words = f"{before[0] if before else ''} {text[name:start]} {behind[0] if behind else ''}"
+    after = _WORDS["bands_behind"].match(text, stop)
+    words = f"{before[0] if before else ''} {text[name:start]} {after[0] if after else ''}"
     bands = "hs"
     if letters := _WORDS["letters"].search(words):
         bands = "".join(letters.groups()).lower()
@@ -382,8 +379,8 @@ def _with_bands(quantities: Sequence[Quantity], text: str, start: int, stop: int
         bands = "".join(sorted((name[0].lower() for name in names.groups()), key="hms".find))
     elif colour := _WORDS["colours"].search(words):
         bands = {"soft": "ms", "hard": "hm"}.get((colour[1] or "").lower(), "?")
-    if behind and _WORDS["energies"].search(behind[0]):
-        quantities = [*quantities[:-1], replace(quantities[-1], stop=behind.end())]
+    if after and _WORDS["energies"].search(after[0]):
+        quantities = [*quantities[:-1], replace(quantities[-1], stop=after.end())]
     if bands[::-1] in _RATIOS:  # (S-H)/(S+H)
         bands = bands[::-1]
         quantities = [replace(q, value=-q.value, low=-q.high, high=-q.low) for q in quantities]
@@ -393,19 +390,19 @@ def _with_bands(quantities: Sequence[Quantity], text: str, start: int, stop: int
 
 
 def quantity_numbers(sentences: Sequence[str]) -> np.ndarray:
-    """Write the quantities that sentences state as numbers of order 1.
+    """Encode the quantities in sentences as numbers of order 1.
 
     Returns:
-        (n, QUANTITY_WIDTH) float32. For each of `KINDS` and its first two values: 1, the scaled
-        value, the half width of its range, 1 for an upper limit, 1 for a lower limit; zeros where
-        nothing is stated.
+        (n, QUANTITY_WIDTH) float32. For the first two values of each of `KINDS`: 1, the scaled
+        value, the half width of its range, 1 for an upper limit, 1 for a lower limit; zeros without
+        a value.
     """
-    numbers = np.zeros((len(sentences), len(KINDS), _KEPT, _PER_VALUE), np.float32)
+    numbers = np.zeros((len(sentences), len(KINDS), _MAX_VALUES, _PER_VALUE), np.float32)
     for row, sentence in enumerate(sentences):
         count = dict.fromkeys(KINDS, 0)
         for quantity in (q for q in find_quantities(sentence) if q.kind in KINDS):
             kind, slot = KINDS.index(quantity.kind), count[quantity.kind]
-            if slot < _KEPT:
+            if slot < _MAX_VALUES:
                 numbers[row, kind, slot] = _numbers(quantity)
             count[quantity.kind] += 1
     return numbers.reshape(len(sentences), QUANTITY_WIDTH)
@@ -421,8 +418,8 @@ def _numbers(quantity: Quantity) -> tuple[float, ...]:
 
 
 def scaled(kind: str, value: float) -> float:
-    """Scale a value to order 1: logarithm (photon index and hardness: itself; redshift: of 1 + z)
-    less a typical one, over its spread."""
+    """Standardise a value: its logarithm, that of 1 + z for redshifts, or the value itself for
+    photon index and hardness."""
     _, _, centre, spread = _LIMITS[kind]
     if kind in _LINEAR:
         return (value - centre) / spread

@@ -1,4 +1,4 @@
-"""Sections of a summary and their joined embedding."""
+"""Embedding of the sections of summaries."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ import numpy as np
 
 from .embedders.base import TextEmbedder
 
-# The three sections of a summary, in the order in which their vectors are joined.
+# Sections of a summary, in the order in which their embeddings are concatenated.
 SECTIONS = ("identity", "spectrum", "context")
 
 
 def section_mask(
     summaries: Sequence[Mapping[str, str | None]], sections: Sequence[str] = SECTIONS
 ) -> np.ndarray:
-    """Mark the sections that are present: bool (n, len(sections)).
-
-    A section that is missing, None, empty or white space is absent.
+    """Return a mask of the non-empty sections, bool (n, len(sections)).
 
     Raises:
-        TypeError: for a section that is neither a string nor None.
+        TypeError: a section is neither a string nor None.
     """
     mask = np.zeros((len(summaries), len(sections)), dtype=bool)
     for row, summary in enumerate(summaries):
@@ -41,9 +39,8 @@ def embed_summaries(
     sections: Sequence[str] = SECTIONS,
     progress: bool = False,
 ) -> np.ndarray:
-    """Embed sections separately and join their vectors.
-
-    As in arXiv 2603.04516 (3 × 1,536 = 4,608 dimensions for Ada-002).
+    """Embed sections separately and concatenate their embeddings, as in arXiv 2603.04516
+    (3 × 1,536 = 4,608 dimensions for Ada-002).
 
     Args:
         summaries: mappings from `sections` to text or None.
@@ -52,11 +49,10 @@ def embed_summaries(
         progress: show a progress bar.
 
     Returns:
-        float32 (n, len(sections)·d) in the order of `sections`; zeros for an absent section, marked
-        by `section_mask`.
+        float32 (n, len(sections)·d) in the order of `sections`; zeros for an absent section.
 
     Raises:
-        EmbeddingError: when the embedder fails; finished texts are in its cache.
+        EmbeddingError: the embedder fails; finished texts are in its cache.
 
     Examples:
         >>> summaries = [{"identity": "A quasar at z = 2.1.", "spectrum": None, "context": None}]
@@ -65,7 +61,7 @@ def embed_summaries(
     """
     mask = section_mask(summaries, sections)
     texts = [(summaries[row][sections[column]] or "").strip() for row, column in np.argwhere(mask)]
-    # Detections of one source share their summary: each distinct text is embedded once.
+    # Detections of one source share their summary, so each distinct text is embedded once.
     rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
     if not rows:
         return np.zeros((len(summaries), len(sections) * embedder.dimension), dtype=np.float32)

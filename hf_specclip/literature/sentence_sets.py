@@ -1,4 +1,4 @@
-"""Texts as sets of sentences: vectors, stated quantities and sections of each sentence."""
+"""Texts as sets of sentences with embeddings, quantities and sections."""
 
 from __future__ import annotations
 
@@ -12,32 +12,33 @@ from .embedders.base import TextEmbedder
 from .quantities import QUANTITY_WIDTH, quantity_numbers
 from .sections import SECTIONS, section_mask
 from .sentences import split_sentences
-from .source_names import names_any
+from .source_names import name_matcher
 
-# Sentences read of a text; later ones are dropped.
+# Maximum number of sentences per text; later ones are dropped.
 MAX_SENTENCES = 64
-# Key of a text without sections, such as an abstract or a question.
+# Key of a text without sections, such as an abstract or a query.
 UNSPECIFIED = "text"
-# Numbers of a sentence: its quantities, 1 where it names the source that the text is of, and 1
-# where the text names it in several sentences, so that the others may be about other sources.
-_MARKS = 2
-SENTENCE_NUMBERS = QUANTITY_WIDTH + _MARKS
-# Texts averaged and sentences embedded at a time, to bound memory.
-_CHUNK, _AT_ONCE = 4096, 1 << 16
+# Numbers per sentence: its quantities and two flags: the sentence names the source of the text; the
+# text does so in several sentences, so that the other sentences may be about other sources.
+_FLAGS = 2
+SENTENCE_NUMBERS = QUANTITY_WIDTH + _FLAGS
+# Texts averaged and sentences embedded per block, to bound memory.
+_TEXTS_PER_BLOCK, _SENTENCES_PER_BLOCK = 4096, 1 << 16
 
 
 @dataclass
 class SentenceSets:
-    """Set of sentences for each of n texts, each distinct sentence stored once.
+    """Sentences of n texts, with each distinct sentence stored once.
 
     Attributes:
-        vectors: (u, d) float16, of the distinct sentences.
-        numbers: (u, Q) float32, their stated quantities (`quantity_numbers`).
-        ids: (k,) int32, the distinct sentence of each entry.
-        sections: (k,) int8, section of each entry; `n_sections` where it is unspecified.
+        vectors: (u, d) float16, embeddings of the distinct sentences.
+        numbers: (u, Q) float32, encoded quantities (`quantity_numbers`).
+        ids: (k,) int32, distinct sentence of each entry.
+        sections: (k,) int8, section of each entry; `n_sections` if unspecified.
         offsets: (n + 1,) int64; text i has the entries `offsets[i]:offsets[i + 1]`.
-        n_sections: number of named sections.
-        named: (k,) bool, True for an entry that names the source of its text; None for none.
+        n_sections: number of sections.
+        named: (k,) bool, True for an entry that names the source of its text; None if no entry
+            does.
     """
 
     vectors: np.ndarray
@@ -58,15 +59,15 @@ class SentenceSets:
 
     @property
     def numbers_dim(self) -> int:
-        """Numbers of each sentence in `batch`: the two marks where quantities are left out."""
-        return self.numbers.shape[1] + _MARKS
+        """Width of `sentence_numbers` in `batch`."""
+        return self.numbers.shape[1] + _FLAGS
 
     def leave_out_quantities(self) -> None:
-        """Drop the stated quantities and keep the marks of sentences that name the source."""
+        """Drop the quantities, but not the flags of sentences that name the source."""
         self.numbers = self.numbers[:, :0]
 
     def take(self, rows: Sequence[int] | np.ndarray) -> SentenceSets:
-        """Select texts by their numbers or a bool mask, with only the sentences they hold."""
+        """Select texts by indices or a mask."""
         rows = np.arange(len(self))[rows]
         entries = self._entries(rows)
         used, ids = np.unique(self.ids[entries], return_inverse=True)
@@ -89,15 +90,14 @@ class SentenceSets:
         """Pad the sentences of B texts to the longest (S, at least 1).
 
         Args:
-            rows: (B,) numbers of the texts.
-            keep: bool over the concatenated entries of `rows`; the others are left out.
-            unlabelled: (B,) bool; the sections of these texts become unspecified.
+            rows: (B,) indices of the texts.
+            keep: mask over the concatenated entries of `rows`, to drop sentences.
+            unlabelled: (B,) mask of texts whose sections are set to unspecified.
 
         Returns:
-            `sentence_embeds` (B, S, d) float32, `sentence_numbers` (B, S, Q + 2) float32 (the last
-            two: 1 for a sentence that names the source, 1 for each of a text that does so in
-            several), `sentence_sections` (B, S) int64 and `sentence_mask` (B, S) bool; zeros where
-            the mask is False.
+            `sentence_embeds` (B, S, d) float32, `sentence_numbers` (B, S, Q + 2) float32 (with the
+            two flags of `SENTENCE_NUMBERS` last), `sentence_sections` (B, S) int64 and
+            `sentence_mask` (B, S) bool; zeros where the mask is False.
         """
         rows = np.asarray(rows, np.int64)
         entries, owner = self._entries(rows), np.repeat(np.arange(len(rows)), self.lengths[rows])
@@ -124,23 +124,23 @@ class SentenceSets:
         return padded
 
     def features(self) -> np.ndarray:
-        """Average vectors and numbers over the sentences of each text.
+        """Average embeddings and numbers over the sentences of each text.
 
         Returns:
             (n, d + Q + 2) float32; zeros for a text without sentences.
         """
         width = self.vectors.shape[1]
         result = np.zeros((len(self), width + self.numbers_dim), np.float32)
-        for start in range(0, len(self), _CHUNK):
-            batch = self.batch(np.arange(start, min(start + _CHUNK, len(self))))
+        for start in range(0, len(self), _TEXTS_PER_BLOCK):
+            batch = self.batch(np.arange(start, min(start + _TEXTS_PER_BLOCK, len(self))))
             count = np.maximum(batch["sentence_mask"].sum(1), 1)[:, None]
-            rows = result[start : start + _CHUNK]
+            rows = result[start : start + _TEXTS_PER_BLOCK]
             rows[:, :width] = batch["sentence_embeds"].sum(1) / count
             rows[:, width:] = batch["sentence_numbers"].sum(1) / count
         return result
 
     def _entries(self, rows: np.ndarray) -> np.ndarray:
-        """Return the entries of texts, concatenated."""
+        """Return the concatenated indices of the entries of texts."""
         length = self.lengths[rows]
         shift = self.offsets[rows] - (np.cumsum(length) - length)
         return np.arange(length.sum()) + np.repeat(shift, length)
@@ -152,11 +152,11 @@ def summary_sentences(
     """Split a text into sentences, each with the index of its section.
 
     Args:
-        summary: mapping from `sections`, or from `"text"` (index `len(sections)`), to text or None.
+        summary: mapping from section, or `"text"` (index `len(sections)`), to text or None.
         sections: names of the sections.
 
     Raises:
-        TypeError: for a section that is neither a string nor None.
+        TypeError: a section is neither a string nor None.
     """
     keys = tuple(dict.fromkeys((*sections, UNSPECIFIED)))
     present = np.flatnonzero(section_mask([summary], keys)[0])
@@ -178,18 +178,18 @@ def embed_sentences(
     """Split texts into sentences and embed each distinct sentence once.
 
     Args:
-        summaries: mappings from `sections`, or from `"text"` (no section), to text or None.
+        summaries: mappings from section, or `"text"` (no section), to text or None.
         embedder: see `get_embedder`.
         sections: names of the sections.
-        names: of the source of each text, to mark the sentences that name it.
+        names: names of the source of each text, to flag the sentences that contain one.
         progress: show a progress bar.
 
     Returns:
-        Sets of at most `MAX_SENTENCES` sentences; vectors are rounded to float16.
+        Sets of at most `MAX_SENTENCES` sentences, with embeddings rounded to float16.
 
     Raises:
-        TypeError: for a section that is neither a string nor None.
-        EmbeddingError: when the embedder fails; finished sentences are in its cache.
+        TypeError: a section is neither a string nor None.
+        EmbeddingError: the embedder fails; finished sentences are in its cache.
 
     Examples:
         >>> sets = embed_sentences([{"text": "A quasar. It is hard."}], get_embedder("offline"))
@@ -203,15 +203,14 @@ def embed_sentences(
     ]
     sentences = list(number)
     named: list[bool] = []
-    for split, own in zip(entries, names or [()] * len(entries), strict=True):
-        named += (
-            map(names_any(own), [sentences[n] for n, _ in split]) if own else [False] * len(split)
-        )
+    for text, text_names in zip(entries, names or [()] * len(entries), strict=True):
+        is_named = name_matcher(text_names) if text_names else lambda sentence: False
+        named += (is_named(sentences[n]) for n, _ in text)
     ids, labels = np.array([*chain(*entries)], np.int32).reshape(-1, 2).T
     vectors = np.zeros((len(sentences), embedder.dimension), np.float16)
-    for start in range(0, len(sentences), _AT_ONCE):
-        some = slice(start, start + _AT_ONCE)
-        vectors[some] = embedder.embed(sentences[some], progress=progress)
+    for start in range(0, len(sentences), _SENTENCES_PER_BLOCK):
+        block = slice(start, start + _SENTENCES_PER_BLOCK)
+        vectors[block] = embedder.embed(sentences[block], progress=progress)
     return SentenceSets(
         vectors,
         quantity_numbers(sentences),

@@ -5,32 +5,32 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 
-# Abbreviations, in lower case: their full stop ends no sentence.
-_SHORTENED = """
+# Abbreviations, in lower case, whose full stop does not end a sentence.
+_ABBREVIATION_LIST = """
     al approx appr ca cf ch col dec deg dr e.g eg eq eqs eqn eqns esp et etc ext fig figs i.e ie jr
     lum max min mr mrs ms mt no nos obs p pp prof pt ref refs resp sec sect sects sr st tab temp viz
     vol vols vs
 """
-# Words that begin a new sentence rather than go on after an abbreviation.
-_BEGINNING = """
+# Words that start a sentence when they follow an abbreviation.
+_STARTER_LIST = """
     a after although an as at both by during finally for from further furthermore here however if in
     it its moreover of on our since such that the their these they this those thus to using we when
     while with
 """
-_ABBREVIATIONS = frozenset(_SHORTENED.split())
-_STARTERS = frozenset(_BEGINNING.split())
-# These close a sentence when one of the words above follows ("…, etc. We find…"); others never do.
+_ABBREVIATIONS = frozenset(_ABBREVIATION_LIST.split())
+_STARTERS = frozenset(_STARTER_LIST.split())
+# Abbreviations that end a sentence when one of these words follows ("…, etc. We find…").
 _MAY_CLOSE = frozenset({"etc", "al", "no", "max", "min", "temp", "obs", "ext", "dec", "sec"})
 _BORDER = re.compile(r"[.!?][\"'’”)\]}$]*\s+(?=[\"'‘“(\[{$\\]*[A-Z0-9Α-Ω$\\~<>≈])")
 _LAST_WORD = re.compile(r"([^\s(\[{~]+)$")
 
 
 def split_sentences(text: str) -> list[str]:
-    """Split a text into sentences, with white space made single.
+    """Split a text into sentences and normalise white space.
 
-    A full stop ends a sentence when a capital, digit or formula follows, unless it belongs to an
-    abbreviation (`et al.`, `e.g.`, `Fig.`), an initial (`J. Smith`) or lies inside a `$…$` formula
-    or brackets. Decimal numbers have no white space after the point and are never cut.
+    A full stop ends a sentence if a capital letter, digit or formula follows, unless it belongs to
+    an abbreviation (`et al.`, `e.g.`, `Fig.`) or an initial (`J. Smith`), or is inside a `$…$`
+    formula or parentheses.
 
     Examples:
         >>> split_sentences("We fit $\\\\Gamma = 1.8$ (cf. Smith et al. 2004). It varies.")
@@ -44,10 +44,10 @@ def split_sentences(text: str) -> list[str]:
         stop, end = border.start(), border.end()
         if text[stop] == "." and not _ends(text[max(0, stop - 40) : stop], text[end : end + 40]):
             continue
-        # An odd number of dollars since the start means that the stop lies within a formula.
+        # After an odd number of dollar signs, the full stop is inside a formula.
         if (bisect_left(dollars, end) - bisect_left(dollars, start)) % 2:
             continue
-        # Abstracts lose closing brackets, so only a near one counts.
+        # Closing parentheses are sometimes missing in abstracts, so only a near one counts.
         tail = text[max(start, end - 150) : end]
         if tail.rfind("(") > tail.rfind(")"):
             continue

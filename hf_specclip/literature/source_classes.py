@@ -1,6 +1,6 @@
 """Classes of X-ray sources: families, names, synonyms, SIMBAD types and typical sentences.
 
-`source_classes.json` is the one list of them. A phrase listed under several classes names them all.
+They are defined in `source_classes.json`. A phrase may belong to several classes.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class Family:
     """Family of classes.
 
     Attributes:
-        key: such as `agn`.
-        name: for display, such as "active galactic nucleus".
-        names: phrases that name any class of the family.
+        key: identifier, such as `agn`.
+        name: display name, such as "active galactic nucleus".
+        names: phrases for any class of the family.
     """
 
     key: str
@@ -36,13 +36,13 @@ class SourceClass:
     """Class of X-ray sources.
 
     Attributes:
-        label: as in the column `source_class`.
-        family: key of its family; empty for a galaxy or globular cluster of unknown content.
-        names: noun phrases without article, the usual one first.
-        synonyms: short forms and other phrases.
+        label: label in the column `source_class`.
+        family: key of the family; empty for galaxies and globular clusters.
+        names: noun phrases without article, the most common first.
+        synonyms: abbreviations and other phrases.
         simbad: object types of SIMBAD and X-ray catalogues.
-        spectrum: sentence on the typical X-ray spectrum; may be empty.
-        context: sentence on the typical environment; may be empty.
+        spectrum: sentence about the typical X-ray spectrum; may be empty.
+        context: sentence about the typical environment; may be empty.
     """
 
     label: str
@@ -56,13 +56,13 @@ class SourceClass:
 
 @dataclass(frozen=True)
 class ClassMention:
-    """Phrase of a text that names one or several classes.
+    """Phrase in a text that names one or several classes.
 
     Attributes:
-        start: position in the text.
+        start: start in the text.
         stop: end in the text.
-        phrase: as written there.
-        labels: of the classes.
+        phrase: phrase as written in the text.
+        labels: labels of the classes.
     """
 
     start: int
@@ -94,9 +94,9 @@ def source_classes() -> tuple[SourceClass, ...]:
 
 
 def find_class(label: str) -> SourceClass | None:
-    """Find a class by its label, SIMBAD type, name or synonym; None if it is unknown.
+    """Find a class by its label, SIMBAD type, name or synonym; None if unknown.
 
-    Case, underscores and the marks of candidates (`?`, `_Candidate`) do not matter.
+    Case, underscores and the suffixes of candidates (`?`, `_Candidate`) are ignored.
 
     Examples:
         >>> find_class("LowMassXBin").label, find_class("TTau*").label
@@ -104,20 +104,20 @@ def find_class(label: str) -> SourceClass | None:
     """
     exact, plain = _by_label()
     label = label.strip()
-    return exact.get(label) or plain.get(label.lower()) or plain.get(_squeezed(label))
+    return exact.get(label) or plain.get(label.lower()) or plain.get(_normalise(label))
 
 
 def with_article(phrase: str) -> str:
-    """Put "a" or "an" before a noun phrase; gas and emission take none."""
+    """Add "a" or "an" to a noun phrase, but not to gas."""
     if re.match(r"(?:an?|the) |(?:hot |diffuse |interstellar )+gas", phrase):
         return phrase
-    # Abbreviations are read letter by letter: an LMXB, a ULX.
+    # Abbreviations are spelt out: an LMXB, a ULX.
     vowel = re.match(r"[AEFHILMNORSX](?:[A-Z]|[ -])|(?i:[aeio])|un|ul", phrase)
     return f"{'an' if vowel and not phrase.startswith('LINER') else 'a'} {phrase}"
 
 
 def class_names(label: str) -> tuple[str, ...]:
-    """Return the names of a class with the article; the label itself if it is unknown.
+    """Return the names of a class with an article; for an unknown class, its label.
 
     Examples:
         >>> class_names("LMXB")[0]
@@ -129,10 +129,10 @@ def class_names(label: str) -> tuple[str, ...]:
 
 
 def mentioned_classes(text: str) -> list[ClassMention]:
-    """Find the phrases of a text that name classes, the longest where several overlap.
+    """Find phrases in a text that name classes, the longest where several overlap.
 
-    A family's name gives all of its classes. Plurals, hyphens and spelling of "X-ray" may vary;
-    abbreviations of two letters count in capitals, unless the whole text is in lower case.
+    The name of a family gives all of its classes. Plurals, hyphens and the spelling of "X-ray" may
+    vary. Abbreviations of two letters must be capitals, unless the whole text is lower case.
 
     Examples:
         >>> [(m.phrase, sorted(m.labels)) for m in mentioned_classes("quasars and a magnetar")]
@@ -142,7 +142,7 @@ def mentioned_classes(text: str) -> list[ClassMention]:
     mentions = []
     start = 0
     while start < len(words):
-        stop, labels = _longest(text, words, start)
+        stop, labels = _longest_match(text, words, start)
         if labels:
             first, last = words[start].start(), words[stop - 1].end()
             mentions.append(ClassMention(first, last, text[first:last], labels))
@@ -150,10 +150,10 @@ def mentioned_classes(text: str) -> list[ClassMention]:
     return mentions
 
 
-def _longest(text: str, words: list[re.Match[str]], start: int) -> tuple[int, frozenset[str]]:
-    """Return the end of the longest phrase from a word on, 0 without one, and its labels."""
+def _longest_match(text: str, words: list[re.Match[str]], start: int) -> tuple[int, frozenset[str]]:
+    """Return the end of the longest phrase that starts at a word (0 if none), and its labels."""
     labels, prefixes = _phrases()
-    key, found, stop = "", frozenset[str](), 0
+    key, matched, stop = "", frozenset[str](), 0
     for number in range(start, len(words)):
         word = words[number]
         if key and text[words[number - 1].end() : word.start()].strip(" \n~/–-"):
@@ -161,22 +161,22 @@ def _longest(text: str, words: list[re.Match[str]], start: int) -> tuple[int, fr
         key += word.group().lower()
         single = next((each for each in _singulars(key) if each in labels), None)
         if single and (len(single) > 2 or word.group()[:2].isupper() or text == text.lower()):
-            found, stop = labels[single], number + 1
+            matched, stop = labels[single], number + 1
         if key not in prefixes:
             break
-    return stop, found
+    return stop, matched
 
 
-def _squeezed(phrase: str) -> str:
-    """Return lower case without the marks in which spellings differ."""
+def _normalise(phrase: str) -> str:
+    """Normalise a phrase: lower case, without spaces, hyphens and suffixes of candidates."""
     phrase = re.sub(r"(?:[\s_-]candidate)?[?*\s]*$", "", phrase.lower())
     return re.sub(r"[\s_~/–-]+", "", phrase)
 
 
 def _singulars(key: str) -> tuple[str, ...]:
-    """Return a squeezed phrase and those it may be the plural of."""
+    """Return a normalised phrase and its possible singulars."""
     ends = {"ies": "y", "nuclei": "nucleus", "novae": "nova", "bulae": "bula", "es": "", "s": ""}
-    return key, *(key[: -len(end)] + one for end, one in ends.items() if key.endswith(end))
+    return key, *(key[: -len(end)] + new for end, new in ends.items() if key.endswith(end))
 
 
 @cache
@@ -188,7 +188,7 @@ def _by_label() -> tuple[dict[str, SourceClass], dict[str, SourceClass]]:
         for each in source_classes():
             for key in keys(each):
                 exact.setdefault(key, each)
-                for spelling in (key.lower(), _squeezed(key)):
+                for spelling in (key.lower(), _normalise(key)):
                     if spelling:
                         plain.setdefault(spelling, each)
     return exact, plain
@@ -196,16 +196,15 @@ def _by_label() -> tuple[dict[str, SourceClass], dict[str, SourceClass]]:
 
 @cache
 def _phrases() -> tuple[dict[str, frozenset[str]], frozenset[str]]:
-    """Return the labels of each squeezed phrase, none where it names no class, and all beginnings
-    of phrases.
-    """
-    owners: dict[str, set[str]] = {_squeezed(phrase): set() for phrase in _data()["unrelated"]}
+    """Return the labels of each normalised phrase (none for a phrase that is not a class), and all
+    prefixes of phrases."""
+    owners: dict[str, set[str]] = {_normalise(phrase): set() for phrase in _data()["unrelated"]}
     for each in source_classes():
         family = FAMILIES[each.family].names if each.family else ()
         for phrase in (*each.names, *each.synonyms, *family):
-            owners.setdefault(_squeezed(phrase), set()).add(each.label)
-    beginnings = frozenset(key[:end] for key in owners for end in range(1, len(key)))
-    return {key: frozenset(labels) for key, labels in owners.items()}, beginnings
+            owners.setdefault(_normalise(phrase), set()).add(each.label)
+    prefixes = frozenset(key[:end] for key in owners for end in range(1, len(key)))
+    return {key: frozenset(labels) for key, labels in owners.items()}, prefixes
 
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Construction of an index from the rows of a dataset and their vectors."""
+"""Construction of an index from the rows of a dataset and their embeddings."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import numpy as np
 
 from ..models.variables_specclip import VARIABLES
 from .index import SpecCLIPIndex
-from .map import lay_out
+from .map import compute_map
 
-# Dataset column -> key of an entry.
+# Dataset column -> key of an index entry.
 _KEYS = {
     "source_name": "source_name", "obsid": "obsid", "obi": "obi", "region_id": "region_id",
     "ra": "ra", "dec": "dec", "source_class": "class", "group": "group", "aliases": "aliases",
 }  # fmt: skip
 IDENTITY_COLUMNS = tuple(_KEYS)
-# Sources of a text that filters look at: enough for any field, but not for a whole survey.
+# Maximum number of sources per text for filters: enough for a field, not for a survey.
 _MAX_SOURCES = 500
-# Above this, counts (a kilobyte a spectrum) are left out: spectra can be searched, not described.
+# Above this number of spectra, counts (a kilobyte each) are not stored, so that spectra can be
+# searched but not described.
 MAX_COUNTS = 200_000
 AREA = "effective_area"
 _COLUMNS = ("counts", "background_counts", "background_scale", "exposure", AREA)
@@ -37,30 +38,30 @@ def build_index(
     seed: int = 0,
     with_map: bool = True,
 ) -> SpecCLIPIndex:
-    """Build an index of all texts and all spectra of a dataset.
+    """Build an index of all texts and spectra of a dataset.
 
-    Rows of every split go in, each with its `split` and `group`: an evaluation must ask for those
-    whose answers the model may know (`IndexFilter(splits=("train",))`).
+    Entries of all splits are included, with their `split` and `group`. An evaluation must restrict
+    its gallery, for instance by `IndexFilter(splits=("train",))`.
 
     Args:
-        texts: entries, see `SpecCLIPIndex`.
+        texts: entries of the texts; see `SpecCLIPIndex`.
         text_vectors: (n, D).
-        splits: columns of the data contract by split: `counts` and `background_counts` (m, bins),
-            `background_scale` and `exposure` (m,), for models that use it `effective_area`
-            (m, bins), and where there are `source_name`, `obsid`, `obi`, `region_id`, `ra`, `dec`,
-            `source_class`, `group`, `aliases` as lists, and variables of the catalogue (m,).
+        splits: columns of the data contract, by split: `counts` and `background_counts` (m, bins),
+            `background_scale` and `exposure` (m,), optionally `effective_area` (m, bins), lists of
+            `source_name`, `obsid`, `obi`, `region_id`, `ra`, `dec`, `source_class`, `group` and
+            `aliases`, and catalogue variables (m,).
         spectrum_vectors: (m, D) by split.
-        text_of: (m,) row of each spectrum's text in `texts`, by split.
-        energy_range: lower and upper energy of the bins, keV.
-        about: plain values to keep.
+        text_of: row of the text of each spectrum, (m,) by split.
+        energy_range: outer edges of the bins, keV.
+        about: metadata of the index, as JSON values.
         seed: seed of the map.
-        with_map: lay the spectra out on a map.
+        with_map: compute a map of the spectra.
     """
     names = [name for name in splits if len(splits[name]["exposure"])]
     text_entries = [dict(entry) for entry in texts]
     entries: list[dict[str, Any]] = []
     for name in names:
-        for row, detection in enumerate(detections_of(splits[name])):
+        for row, detection in enumerate(detection_entries(splits[name])):
             text = text_entries[int(text_of[name][row])]
             entries.append({"id": "", **detection, "split": name, "text": text["id"]})
             _add_detection(text, detection)
@@ -74,7 +75,7 @@ def build_index(
     stored = [*VARIABLES, *(_COLUMNS if len(entries) <= MAX_COUNTS else ())]
     columns = _stored_columns(splits, names, stored) if names else {}
     if with_map and names:
-        columns["map"] = lay_out(stacked, seed)
+        columns["map"] = compute_map(stacked, seed)
     return SpecCLIPIndex(
         text_entries,
         text_vectors,
@@ -86,12 +87,12 @@ def build_index(
 
 
 def stored_area(area: np.ndarray) -> np.ndarray:
-    """Convert effective areas (m, bins), cm², to float16 (a part in 2,000); unknown (nan) is 0."""
+    """Convert effective areas (m, bins), cm², to float16; unknown ones (nan) become 0."""
     return np.clip(np.nan_to_num(np.asarray(area), nan=0.0), 0.0, 6e4).astype(np.float16)
 
 
-def detections_of(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Collect the known properties of each row: counts, exposure (s), names, position, class."""
+def detection_entries(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Create index entries of detections, without missing values."""
     totals = np.asarray(columns["counts"]).sum(axis=1)
     exposure = np.asarray(columns["exposure"], np.float64)
     rows: list[dict[str, Any]] = [
@@ -103,7 +104,7 @@ def detections_of(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
             if value is not None and value == value and value != []:
                 row[key] = value.item() if hasattr(value, "item") else value
     for row in rows:
-        if row.get("obsid", 0) < 0:  # not known
+        if row.get("obsid", 0) < 0:  # unknown
             row |= dict.fromkeys(("obsid", "obi", "region_id"))
     return rows
 
@@ -129,7 +130,7 @@ def _stored_columns(
 
 
 def _add_detection(text: dict[str, Any], detection: Mapping[str, Any]) -> None:
-    """Add to a text what filters ask of the sources it is about."""
+    """Add the metadata of a detection to its text, for filters."""
     text["counts"] = max(int(text.get("counts", 0)), detection["counts"])
     for key, name in (("classes", "class"), ("groups", "group")):
         names = text.setdefault(key, [])
@@ -142,7 +143,7 @@ def _add_detection(text: dict[str, Any], detection: Mapping[str, Any]) -> None:
 
 
 def _assign_ids(entries: list[dict[str, Any]]) -> None:
-    """Make ids of source and observation; a number is appended to those that repeat."""
+    """Set unique ids of source and observation; a number is appended to repeated ones."""
     seen: dict[str, int] = {}
     for entry in entries:
         base = detection_id(entry)
@@ -151,12 +152,17 @@ def _assign_ids(entries: list[dict[str, Any]]) -> None:
 
 
 def detection_id(detection: Mapping[str, Any]) -> str:
-    """Return a detection's id, `source/obsid/obi/region`, of the parts that are known."""
+    """Return the id of a detection, `source/obsid/obi/region`, without unknown parts."""
     parts = [detection.get(name) for name in ("source_name", "obsid", "obi", "region_id")]
     return "/".join(str(part) for part in parts if part is not None) or "spectrum"
 
 
 __all__ = [
-    "AREA", "IDENTITY_COLUMNS", "MAX_COUNTS", "build_index", "detection_id", "detections_of",
+    "AREA",
+    "IDENTITY_COLUMNS",
+    "MAX_COUNTS",
+    "build_index",
+    "detection_entries",
+    "detection_id",
     "stored_area",
 ]  # fmt: skip

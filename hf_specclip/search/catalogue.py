@@ -1,8 +1,8 @@
-"""Index of a whole catalogue on one machine: millions of spectra, on disk, exact or by FAISS.
+"""On-disk index of millions of spectra, with exact search or FAISS.
 
-The folder of Parquet files that `specclip_training.embed_catalogue` writes holds names and vectors.
-`CatalogueIndex.build` adds the folder `_index`: all vectors in one mapped float16 array, and cells
-of similar vectors (FAISS IVF) for approximate search.
+`specclip_training.embed_catalogue` writes a folder of Parquet files with names and embeddings.
+`CatalogueIndex.build` adds the folder `_index`: the vectors in one memory-mapped float16 array, and
+a FAISS IVF index for approximate search.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ if TYPE_CHECKING:
 
 INDEX_FOLDER = "_index"
 VECTORS_FILE, FAISS_FILE, ABOUT_FILE = "vectors.npy", "cells.faiss", "index.json"
-# Number of cells at most, and of vectors that a cell's centre is learned from (FAISS asks for 39).
+# Maximum number of IVF cells, and training vectors per cell (FAISS recommends at least 39).
 MAX_CELLS, TRAINING_VECTORS = 65_536, 50
-# Cells are probed until a search recalls this share of the closest ten (over some vectors of the
-# catalogue), or twice as many would recall hardly more.
+# The number of probed cells is doubled until the recall of the nearest ten, over a sample of
+# queries, reaches RECALL or gains less than MIN_GAIN.
 RECALL, NEIGHBOURS, SAMPLE, MIN_GAIN, MIN_PROBES = 0.9, 10, 200, 0.01, 8
 
 
 class CatalogueIndex:
-    """The spectra of a catalogue by their vectors; an entry is a row of a file until it is a hit.
+    """Index of the spectra of a catalogue; metadata is read from the files for hits only.
 
     Args:
         folder: folder of `*.parquet` with a column `embedding`, on which `build` was called.
 
     Attributes:
-        vectors: (n, D) float16, mapped from disk.
-        probes: number of cells an approximate search looks into.
-        recall: share of the closest ten it finds so; None where FAISS was not installed.
+        vectors: (n, D) float16, memory-mapped.
+        probes: number of cells probed in an approximate search.
+        recall: recall of the nearest ten with as many probes; None without FAISS.
 
     Raises:
-        FileNotFoundError: where `build` was not called.
-        FileFormatError: for an index of other files.
+        FileNotFoundError: `build` was not called.
+        FileFormatError: the index is damaged or belongs to other files.
 
     Examples:
         >>> index = CatalogueIndex.build("runs/catalogue")  # doctest: +SKIP
@@ -60,7 +60,7 @@ class CatalogueIndex:
         self._starts = np.cumsum([0, *(file.count_rows() for file in self._files)])
         path = self.folder / INDEX_FOLDER
         if not (path / ABOUT_FILE).is_file():
-            raise FileNotFoundError(f"{path} is not there: call CatalogueIndex.build first")
+            raise FileNotFoundError(f"{path} does not exist: call CatalogueIndex.build first")
         try:
             refuse_links_out(path, FileFormatError)
             about = read_json(path / ABOUT_FILE)
@@ -81,15 +81,15 @@ class CatalogueIndex:
 
     @classmethod
     def build(cls, folder: str | os.PathLike[str]) -> CatalogueIndex:
-        """Build the index of a folder of Parquet files; one that is there is replaced.
+        """Build or replace the index of a folder of Parquet files.
 
-        A vector takes 2 D bytes on disk, and D + 8 bytes in its cell, which are held in memory
-        (72 MB a million at D = 64). The number of cells to probe is chosen by comparison with the
-        exact search. Without FAISS there are no cells, and only the exact search.
+        A vector takes 2 D bytes on disk, and D + 8 bytes in memory in the FAISS index (72 MB per
+        million at D = 64). The number of probes is chosen by comparison with the exact search.
+        Without FAISS, only the exact search is available.
 
         Raises:
-            FileNotFoundError: where there are no files.
-            FileFormatError: for files without vectors, or with vectors of different lengths.
+            FileNotFoundError: there are no files.
+            FileFormatError: files without vectors, or with vectors of different lengths.
         """
         target = Path(folder)
         files = _open_files(target)
@@ -120,20 +120,20 @@ class CatalogueIndex:
     def search(
         self, queries: Any, top_k: int = 10, *, exact: bool = True, probes: int | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Find the vectors closest to each query by cosine similarity.
+        """Find the nearest vectors of each query by cosine similarity.
 
         Args:
             queries: array or tensor (B, D) or (D,) in the model's shared space.
-            top_k: number of neighbours, at most as many as there are.
-            exact: compare with every vector (to float16, 1e-3 in the score); else search the cells.
-            probes: number of cells to look into (default: as many as `build` chose).
+            top_k: number of neighbours.
+            exact: compare with all vectors (float16, 1e-3 in the score), else by FAISS.
+            probes: number of cells to probe (default: chosen by `build`).
 
         Returns:
-            Scores and rows, both (B, top_k), closest first; a row that was not found is −1.
+            Scores and rows, both (B, top_k), nearest first; −1 for a row that was not found.
 
         Raises:
-            ValueError: when the width is not D, a query is not finite, or `top_k` is below 1.
-            ImportError: without FAISS, or an index built without it.
+            ValueError: the width is not D, a query is not finite, or `top_k` is below 1.
+            ImportError: FAISS is missing, or was missing when the index was built.
         """
         if top_k < 1:
             raise ValueError(f"top_k must be at least 1, not {top_k}")
@@ -145,31 +145,31 @@ class CatalogueIndex:
             if faiss is None or not path.is_file():
                 raise ImportError(
                     'approximate search needs FAISS: pip install "hf-specclip[index]" and build '
-                    "again, or search with exact=True"
+                    "the index again, or search with exact=True"
                 )
             if _digest(path) != self._digest:
-                raise FileFormatError(f"{path} is damaged, or was not made here: build it again")
+                raise FileFormatError(f"{path} is damaged or was replaced: build it again")
             self._cells = faiss.read_index(str(path))
         self._cells.nprobe = max(1, min(probes or self.probes, self._cells.nlist))
         return self._cells.search(np.ascontiguousarray(unit_queries), min(top_k, len(self)))
 
     def entries(self, rows: Sequence[int] | np.ndarray) -> list[dict[str, Any]]:
-        """Read all columns but the vectors of some rows, as mappings, in the order given.
+        """Read the metadata of rows as mappings, in the order of the rows.
 
         Raises:
-            IndexError: for a row that is not there.
+            IndexError: a row is out of range.
         """
-        wanted = np.asarray(rows, dtype=np.int64)
-        if wanted.size and not (wanted.min() >= 0 and wanted.max() < len(self)):
-            raise IndexError(f"there are {len(self):,} rows: no row {wanted.min()}, {wanted.max()}")
-        file_of = np.searchsorted(self._starts, wanted, side="right") - 1
+        numbers = np.asarray(rows, dtype=np.int64)
+        if numbers.size and not (numbers.min() >= 0 and numbers.max() < len(self)):
+            raise IndexError(f"there are {len(self):,} rows: no {numbers.min()}, {numbers.max()}")
+        file_of = np.searchsorted(self._starts, numbers, side="right") - 1
         entries: dict[int, dict[str, Any]] = {}
         for number in np.unique(file_of).tolist():
-            file, in_file = self._files[number], wanted[file_of == number]
+            file, in_file = self._files[number], numbers[file_of == number]
             columns = [name for name in file.physical_schema.names if name != "embedding"]
             table = file.take(in_file - self._starts[number], columns=columns)
             entries |= zip(in_file.tolist(), table.to_pylist(), strict=True)
-        return [entries[row] for row in wanted.tolist()]
+        return [entries[row] for row in numbers.tolist()]
 
     def to_milvus(self, uri: str, *, collection: str = "specclip", token: str = "") -> MilvusIndex:
         """Write the catalogue to a Milvus database; see `SpecCLIPIndex.to_milvus`."""
@@ -185,7 +185,7 @@ class CatalogueIndex:
 
 
 def _open_files(folder: Path) -> list[Any]:
-    """Open the Parquet files of a folder, by name, as fragments of a pyarrow dataset."""
+    """Open the Parquet files of a folder as fragments of a pyarrow dataset, sorted by name."""
     import pyarrow as pa
     import pyarrow.dataset as ds
 
@@ -211,13 +211,13 @@ def _sizes(files: Sequence[Any]) -> list[list[Any]]:
 
 
 def _digest(path: Path) -> str:
-    """Return the SHA-256 of a file: FAISS does not check what it reads."""
+    """Return the SHA-256 of a file, since FAISS does not validate what it reads."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _build_cells(faiss: Any, vectors: np.ndarray) -> Any:
-    """Cluster the vectors in cells, kept in 8 bits a number."""
+    """Build a FAISS IVF index of the vectors, quantised to 8 bits."""
     n, dimension = vectors.shape
     n_cells = max(1, min(MAX_CELLS, round(4 * n**0.5), n // 40))
     cells = faiss.index_factory(dimension, f"IVF{n_cells},SQ8", faiss.METRIC_INNER_PRODUCT)
@@ -228,10 +228,10 @@ def _build_cells(faiss: Any, vectors: np.ndarray) -> Any:
 
 
 def _choose_probes(cells: Any, vectors: np.ndarray) -> tuple[int, float]:
-    """Find how many cells to look into, and the recall of the closest ten with so many."""
+    """Choose the number of probes; return it with the recall of the nearest ten."""
     sample = np.unique(np.linspace(0, len(vectors) - 1, min(SAMPLE, len(vectors))).astype(np.int64))
     queries = vectors[sample].astype(np.float32)
-    # A vector finds itself in any case: ask for one more, and do not count it.
+    # One more neighbour, since a vector always finds itself.
     top_k = min(NEIGHBOURS + 1, len(vectors))
     truth = [
         set(rows) - {row}
@@ -241,7 +241,7 @@ def _choose_probes(cells: Any, vectors: np.ndarray) -> tuple[int, float]:
     while True:
         cells.nprobe = probes
         answers = cells.search(queries, top_k)[1].tolist()
-        common = [len(right & set(rows)) for right, rows in zip(truth, answers, strict=True)]
+        common = [len(exact & set(rows)) for exact, rows in zip(truth, answers, strict=True)]
         recall = float(np.mean(common)) / max(1, top_k - 1)
         if recall >= RECALL or recall - last < MIN_GAIN or probes == cells.nlist:
             return probes, recall

@@ -1,4 +1,4 @@
-"""Positions on the sky, written in prose."""
+"""Sky positions in prose."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ DEFAULT_RADIUS = 5 / 60
 def find_cone(
     text: str,
 ) -> tuple[tuple[float, float, float] | None, list[tuple[int, int]]]:
-    """Find a position, with a radius where one is given (5′ otherwise).
+    """Find a position and its radius (5′ by default) in a text.
 
     Args:
-        text: prose with such as `12:30:49.4 +12:23:28`, `00h42m44s +41d16m09s`,
+        text: prose; positions are written like `12:30:49.4 +12:23:28`, `00h42m44s +41d16m09s`,
             `187.706 +12.391` or `RA 150.1 Dec 2.2`.
 
     Returns:
-        Right ascension, declination and radius in degrees (ICRS), and the spans that state them;
-        None and no spans without a position.
+        Right ascension, declination and radius in degrees (ICRS), or None; and the spans in the
+        text.
     """
     match = _SEXAGESIMAL.search(text)
     if match:

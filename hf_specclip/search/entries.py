@@ -1,4 +1,4 @@
-"""Entries of an index with their vectors and columns, and the exact search among them."""
+"""Entries of an index with their embeddings and columns, and exact search."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .nearest import nearest, unit_rows
 
 @dataclass(frozen=True)
 class Hit:
-    """One answer of a search.
+    """Search result.
 
     Attributes:
-        rank: 1 for the closest.
+        rank: 1 for the nearest.
         score: cosine similarity, −1 to 1.
-        entry: the entry of the index (see `SpecCLIPIndex`).
-        row: row of the entry among those of its kind.
+        entry: entry of the index; see `SpecCLIPIndex`.
+        row: row of the entry among the texts or the spectra.
     """
 
     rank: int
@@ -29,17 +29,17 @@ class Hit:
 
 
 class IndexPart:
-    """Entries of one kind: the texts of an index, or its spectra.
+    """The texts or the spectra of an index.
 
     Args:
-        entries: one mapping for each, with `id` (string, unique).
-        embeddings: (n, D), any positive length; normalised here to unit length.
-        columns: name -> array whose first axis is that of the entries.
-        name: name of an entry in messages.
+        entries: mappings with a unique string `id`.
+        embeddings: (n, D), normalised here.
+        columns: name -> array with one row per entry.
+        name: noun for an entry in messages.
 
     Raises:
-        ValueError: when lengths differ, an `id` is missing or repeated, or a vector is zero or
-            not finite.
+        ValueError: lengths differ, an `id` is missing or repeated, or a vector is zero or not
+            finite.
     """
 
     def __init__(
@@ -66,10 +66,10 @@ class IndexPart:
         embeddings: np.ndarray,
         columns: Mapping[str, np.ndarray] | None = None,
     ) -> None:
-        """Append entries; nothing is changed where one is refused.
+        """Append entries; nothing is changed if one is invalid.
 
         Raises:
-            ValueError: see the class; also for another width or other columns than there are.
+            ValueError: see the class; also if the width or the columns differ from the index.
         """
         vectors = np.asanyarray(embeddings)
         if vectors.dtype != np.float32:
@@ -82,7 +82,7 @@ class IndexPart:
         if vectors.shape[1] != self.embeddings.shape[1]:
             raise ValueError(
                 f"the new embeddings have {vectors.shape[1]} dimensions, this index has "
-                f"{self.embeddings.shape[1]}: embed them with the model the index came with"
+                f"{self.embeddings.shape[1]}: embed them with the model of the index"
             )
         new = {name: np.asanyarray(values) for name, values in (columns or {}).items()}
         self._check_columns(new, len(entries))
@@ -98,7 +98,7 @@ class IndexPart:
     def search(
         self, queries: np.ndarray, top_k: int, kept: np.ndarray | None = None
     ) -> list[list[Hit]]:
-        """Find the entries closest to unit queries (B, D), all or those of the rows `kept`."""
+        """Find the entries nearest to unit queries (B, D), among the rows `kept` (default: all)."""
         if kept is None:
             scores, rows = nearest(queries, self.embeddings, top_k)
         else:
@@ -107,15 +107,15 @@ class IndexPart:
         return [
             [
                 Hit(rank, score, self.entries[row], row)
-                for rank, (score, row) in enumerate(zip(*answer, strict=True), start=1)
+                for rank, (score, row) in enumerate(zip(*neighbours, strict=True), start=1)
             ]
-            for answer in zip(scores.tolist(), rows.tolist(), strict=True)
+            for neighbours in zip(scores.tolist(), rows.tolist(), strict=True)
         ]
 
     def _check_columns(self, columns: Mapping[str, np.ndarray], n_entries: int) -> None:
         if len(self) and (unmatched := set(columns) ^ set(self.columns)):
             raise ValueError(
-                "new entries come with other columns than the index has: "
+                "the columns of the new entries differ from the index: "
                 f"{', '.join(sorted(unmatched))}"
             )
         for name, values in columns.items():
@@ -132,7 +132,7 @@ class IndexPart:
         for row, entry in enumerate(entries):
             identifier = entry.get("id")
             if not isinstance(identifier, str) or not identifier:
-                raise ValueError(f"{self.name} {row} has no `id`: give each a unique string")
+                raise ValueError(f"{self.name} {row} has no `id`: it must be a unique string")
             if identifier in ids or identifier in self._ids:
                 raise ValueError(f"{self.name} {row} repeats the id {identifier!r}")
             ids.add(identifier)

@@ -1,9 +1,11 @@
-"""Index folders on disk: JSON lines and safetensors, checked when read, never executed.
+"""Index folders on disk: JSON lines and safetensors, validated when read.
 
-`entries.jsonl` holds one JSON object a line for each text, `embeddings.safetensors` their vectors
-in the same order; `spectra.jsonl` and `spectra.safetensors` the same of the spectra, with their
-columns; `sources.jsonl` sources without spectra; `index.json` plain values about the index. An
-index without spectra lacks the last four. Lines may be compressed (`spectra.jsonl.gz`).
+- `entries.jsonl`, `embeddings.safetensors`: texts and their embeddings, in the same order;
+- `spectra.jsonl`, `spectra.safetensors`: spectra, their embeddings and columns (optional);
+- `sources.jsonl`: sources without spectra (optional);
+- `index.json`: metadata of the index (optional).
+
+JSON lines may be compressed (`spectra.jsonl.gz`).
 """
 
 from __future__ import annotations
@@ -32,12 +34,12 @@ FILES = (
     *(ENTRIES_FILE, EMBEDDINGS_FILE, SPECTRA_FILE, SPECTRUM_TENSORS_FILE, SOURCES_FILE, ABOUT_FILE),
     *(name + COMPRESSED for name in (SPECTRA_FILE, SOURCES_FILE)),
 )
-# A summary and its papers are a few kilobytes; a longer line is a damaged or hostile file.
+# A summary and its papers take a few kilobytes; a much longer line indicates a damaged file.
 MAX_ENTRY_BYTES = 1 << 20
 MAX_ENTRIES = 20_000_000
 MAX_ABOUT_BYTES = 1 << 20
-_MEND = "fetch or build the gallery again"
-# Names of the tensors of the spectra, kept in `index.json`.
+_REMEDY = "fetch or build the gallery again"
+# Key of `index.json` with the names of the tensors of the spectra.
 _COLUMNS = "columns"
 
 # Entries, and tensors by name; `embeddings` is one.
@@ -57,8 +59,8 @@ def write_index(
 
     Args:
         target: the folder.
-        texts, spectra, about, other_sources: contents, see `SpecCLIPIndex`.
-        compact: compress the lines of spectra and sources, and round numbers to float16.
+        texts, spectra, about, other_sources: see `SpecCLIPIndex`.
+        compact: compress the entries of spectra and sources, and round numbers to float16.
     """
     from safetensors.numpy import save_file
 
@@ -87,13 +89,13 @@ def write_index(
 def read_index(
     folder: Path,
 ) -> tuple[Part, Part | None, list[dict[str, Any]], dict[str, Any]]:
-    """Read texts, spectra (None without), sources without spectra and plain values of an index.
+    """Read texts, spectra (or None), sources without spectra and metadata of an index.
 
-    Tensors stay on disk and are mapped into memory.
+    Tensors are memory-mapped.
 
     Raises:
-        FileNotFoundError: when the folder or one of its files is absent.
-        FileFormatError: when a file is damaged, or two do not match.
+        FileNotFoundError: the folder or a file is missing.
+        FileFormatError: a file is damaged, or files do not match.
     """
     recover_folder(folder)
     texts = _read_part(folder, ENTRIES_FILE, EMBEDDINGS_FILE)
@@ -110,7 +112,7 @@ def read_index(
 
 
 def _lines_file(folder: Path, name: str) -> Path:
-    """Return the file of that name, compressed where there is only that."""
+    """Return the path of a file, or of its compressed version if that exists."""
     compressed = folder / (name + COMPRESSED)
     return compressed if compressed.is_file() else folder / name
 
@@ -129,7 +131,7 @@ def _read_part(
     for name in (lines_name, tensors_name):
         if not (folder / name).is_file():
             raise FileNotFoundError(
-                f"{folder} has no {name}: a gallery is made by training, or by "
+                f"{folder} has no {name}: a gallery is written by training, or by "
                 "SpecCLIPIndex(entries, embeddings).save(folder)"
             )
     path = folder / tensors_name
@@ -139,7 +141,7 @@ def _read_part(
         if values.ndim == 0 or len(values) != len(entries):
             raise FileFormatError(
                 f"{path}: {name} is {values.shape}, but {lines_name} has {len(entries)} lines: "
-                f"the two do not match; {_MEND}"
+                f"the two do not match; {_REMEDY}"
             )
     return entries, tensors
 
@@ -153,26 +155,31 @@ def _read_entries(path: Path) -> list[dict[str, Any]]:
                 if len(line) > MAX_ENTRY_BYTES or number > MAX_ENTRIES:
                     raise FileFormatError(
                         f"{path} line {number} is longer than {MAX_ENTRY_BYTES} bytes, or beyond "
-                        f"{MAX_ENTRIES:,}: {_MEND}"
+                        f"{MAX_ENTRIES:,}: {_REMEDY}"
                     )
-                entries.append(_entry(line, f"{path} line {number}"))
+                entries.append(_parse_entry(line, f"{path} line {number}"))
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise FileFormatError(f"{path} is damaged ({error}): {_MEND}") from error
+        raise FileFormatError(f"{path} is damaged ({error}): {_REMEDY}") from error
     return entries
 
 
-def _entry(line: bytes, name: str) -> dict[str, Any]:
-    entry = _json_object(line, name)
+def _parse_entry(line: bytes, location: str) -> dict[str, Any]:
+    try:
+        entry = json.loads(line)
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FileFormatError(f"{location} is not JSON: {error}") from error
+    if not isinstance(entry, dict):
+        raise FileFormatError(f"{location} is not a JSON object")
     for key in ("class", "text", "source_name", "host"):
         if not isinstance(entry.get(key, ""), str | None):
-            raise FileFormatError(f"{name}: {key} is not a string: {_MEND}")
+            raise FileFormatError(f"{location}: {key} is not a string: {_REMEDY}")
     return entry
 
 
 def _check_columns(columns: Mapping[str, np.ndarray], path: Path) -> None:
-    """Refuse columns of another type or shape than the package reads."""
+    """Refuse columns of an unexpected dtype or shape."""
     bins = columns["counts"].shape[1:] if "counts" in columns else ()
-    forms = {
+    expected = {
         "map": ("f", (2,)),
         "counts": ("iu", bins),
         "background_counts": ("iu", bins),
@@ -181,7 +188,7 @@ def _check_columns(columns: Mapping[str, np.ndarray], path: Path) -> None:
         "effective_area": ("f", bins),
         **dict.fromkeys(VARIABLES, ("f", ())),
     }
-    for name, (dtypes, shape) in forms.items():
+    for name, (dtypes, shape) in expected.items():
         values = columns.get(name)
         if values is None:
             continue
@@ -192,7 +199,7 @@ def _check_columns(columns: Mapping[str, np.ndarray], path: Path) -> None:
         finite = (np.isfinite(values) | unknown).all()
         if not (fits and finite):
             raise FileFormatError(
-                f"{path}: {name} is {values.dtype} {values.shape}, or not finite: {_MEND}"
+                f"{path}: {name} is {values.dtype} {values.shape}, or not finite: {_REMEDY}"
             )
 
 
@@ -210,18 +217,8 @@ def _read_about(path: Path) -> dict[str, Any]:
         raise FileFormatError(f"{path}: energy_range is {edges!r}, it must be two energies in keV")
     columns = about.get(_COLUMNS, [])
     if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
-        raise FileFormatError(f"{path}: {_COLUMNS} must be a list of names: {_MEND}")
+        raise FileFormatError(f"{path}: {_COLUMNS} must be a list of names: {_REMEDY}")
     return about
-
-
-def _json_object(text: bytes, name: str) -> dict[str, Any]:
-    try:
-        content = json.loads(text)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise FileFormatError(f"{name} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise FileFormatError(f"{name} is not a JSON object")
-    return content
 
 
 __all__ = ["ENTRIES_FILE", "FILES", "Part", "read_index", "write_index"]

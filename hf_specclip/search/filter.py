@@ -1,4 +1,4 @@
-"""Conditions on the entries that a search of an index may return."""
+"""Filters on the entries of an index."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Condition:
 
     def __post_init__(self) -> None:
         if not self.low <= self.high:
-            raise ValueError(f"{self.variable} from {self.low:g} to {self.high:g} holds nothing")
+            raise ValueError(f"{self.variable} from {self.low:g} to {self.high:g} is empty")
 
     def __str__(self) -> str:
         if self.low == -inf:
@@ -40,19 +40,19 @@ class Condition:
 
     @classmethod
     def parse(cls, text: str) -> Condition:
-        """Read `powlaw_gamma<1.9`, `bb_kt >= 0.1` or `1 < apec_kt < 2`.
+        """Parse `powlaw_gamma<1.9`, `bb_kt >= 0.1` or `1 < apec_kt < 2`.
 
         Raises:
-            ValueError: for any other form.
+            ValueError: another syntax.
         """
         match = _CONDITION.fullmatch(text.strip())
         if match is None:
             raise ValueError(f"{text!r} is not a condition: use a form such as powlaw_gamma<1.9")
         low, high = -inf, inf
         bounds = [(match["second"], match["right"])]
-        if match["left"] is not None:  # 1 < x says x > 1
-            turned = match["first"].translate(str.maketrans("<>", "><"))
-            bounds.append((turned, match["left"]))
+        if match["left"] is not None:  # 1 < x means x > 1
+            reversed_sign = match["first"].translate(str.maketrans("<>", "><"))
+            bounds.append((reversed_sign, match["left"]))
         for sign, number in bounds:
             if sign[0] == "<":
                 high = min(high, float(number))
@@ -67,25 +67,24 @@ class Condition:
 
 @dataclass(frozen=True)
 class IndexFilter:
-    """Conditions on the sources of an entry; omitted conditions accept everything.
+    """Conditions on the entries of an index; all conditions must hold.
 
-    A text about several sources is kept if one of them meets the conditions.
+    A text about several sources is kept if one of them meets a condition.
 
     Args:
-        classes: class names, such as `("LMXB", "HMXB")`; case-insensitive.
-        counts: smallest and largest number of counts in the aperture, None for no bound. For a text
-            those of the brightest detection of its sources.
+        classes: class names, such as `("LMXB", "HMXB")`, case-insensitive.
+        counts: minimum and maximum counts in the aperture, None for no limit. For a text, the
+            counts of the brightest detection of its sources.
         cone: right ascension, declination and radius, degrees (ICRS).
-        names: of sources, as the index has them (`SpecCLIPIndex.names`).
-        hosts: names of the galaxies or star clusters that the sources lie in.
-        splits: splits of the dataset the index was made from, such as `("train",)`. An evaluation
-            must ask for those whose answers the model may know.
-        without_groups: groups (field, host, shared paper) whose entries are left out.
-        where: ranges of catalogue variables, or texts such as `"powlaw_gamma<1.9"`. Spectra of
-            which the index holds no value are left out. Of a text, a spectrum must meet them.
+        names: source names of the index (values of `SpecCLIPIndex.names`).
+        hosts: names of host galaxies or star clusters.
+        splits: splits of the dataset, such as `("train",)`.
+        without_groups: groups (field, host, shared paper) to exclude.
+        where: ranges of catalogue variables, or strings such as `"powlaw_gamma<1.9"`. Spectra with
+            an unknown value are excluded. A text is kept if one of its spectra meets them.
 
     Raises:
-        ValueError: for bounds or a cone that no source can meet.
+        ValueError: an empty range or an invalid cone.
     """
 
     classes: Sequence[str] | None = None
@@ -106,11 +105,11 @@ class IndexFilter:
         for name in ("classes", "names", "hosts", "splits", "without_groups", "where"):
             if isinstance(getattr(self, name), str):
                 raise ValueError(f"{name} must be a list, not one string")
-        _ = self.conditions  # refuses a text that is none
+        _ = self.conditions  # raises for an invalid string
         if self.counts is not None:
             low, high = self.counts
             if low is not None and high is not None and low > high:
-                raise ValueError(f"counts from {low:g} to {high:g} hold nothing: swap them")
+                raise ValueError(f"counts from {low:g} to {high:g} are empty: swap the limits")
         if self.cone is not None:
             ra, dec, radius = self.cone
             if not (0 <= ra <= 360 and -90 <= dec <= 90 and 0 < radius <= 180):
@@ -120,7 +119,7 @@ class IndexFilter:
                 )
 
     def keeps(self, entry: Mapping[str, Any]) -> bool:
-        """Return True for an entry of an index that meets the conditions, `where` aside."""
+        """Return True for an entry that meets all conditions except `where`."""
         if self.splits is not None and entry.get("split") not in self.splits:
             return False
         if self.names and not names_of(entry, "source_name", "source_names") & set(self.names):
@@ -130,8 +129,8 @@ class IndexFilter:
         if self.without_groups and names_of(entry, "group", "groups") & set(self.without_groups):
             return False
         if self.classes is not None:
-            wanted = {name.lower() for name in self.classes}
-            if not wanted & {name.lower() for name in names_of(entry, "class", "classes")}:
+            classes = {name.lower() for name in self.classes}
+            if not classes & {name.lower() for name in names_of(entry, "class", "classes")}:
                 return False
         if self.counts is not None:
             low, high = self.counts
@@ -147,14 +146,14 @@ class IndexFilter:
 
 
 def separation(ra: float, dec: float, other_ra: float, other_dec: float) -> float:
-    """Return the angle between two positions on the sky, degrees (haversine)."""
+    """Return the angular separation of two positions, degrees (haversine)."""
     a, b, c, d = (radians(angle) for angle in (ra, dec, other_ra, other_dec))
     half = sin((d - b) / 2) ** 2 + cos(b) * cos(d) * sin((c - a) / 2) ** 2
     return degrees(2 * asin(min(1.0, sqrt(half))))
 
 
 def names_of(entry: Mapping[str, Any], single: str, several: str) -> set[str]:
-    """Collect the names an entry has under a key, and in the list under another."""
+    """Collect the names in one field of an entry and in a second field that is a list."""
     names = [entry.get(single), *(entry.get(several) or ())]
     return {name for name in names if isinstance(name, str)}
 

@@ -1,7 +1,6 @@
 """Searchable index of texts and spectra in the shared space: the gallery saved with a model.
 
-An index is a folder of JSON lines and safetensors (see `search.files`). They contain no code,
-and paths in them are not opened.
+An index is a folder of JSON lines and safetensors (see `search.files`), which contain no code.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from ..models.variables_specclip import VARIABLES
 from .entries import Hit, IndexPart
 from .files import FILES, read_index, write_index
 from .filter import IndexFilter
+from .names import host_names, normalise_name
 from .nearest import as_queries
-from .places import place_names, plain_name
 from .sources import SourcePosition, SourceTable, counts_of, declinations, sources_within
 
 if TYPE_CHECKING:
@@ -35,35 +34,34 @@ KINDS = ("papers", "spectra")
 
 
 class SpecCLIPIndex:
-    """Searchable index of texts and spectra, with their embeddings in the shared space.
+    """Index of texts and spectra of sources by their embeddings in the shared space.
 
-    Search is exact; for millions of spectra see `CatalogueIndex`, and beyond one machine
-    `to_milvus`.
+    The search is exact. See `CatalogueIndex` for millions of spectra, and `to_milvus` for a
+    database server.
 
     Args:
-        entries: one mapping for each text, with `id` (string, unique), `source_names` (list of
-            string), `papers` (list of `{id, id_type, title, year}`), `summary` (mapping of section
-            to text or None) and `split` (string or None). Filters also look at `classes`,
-            `positions` (list of `[ra, dec]`, degrees), `counts` and `groups`. Further keys are
-            kept.
-        embeddings: array (n, D), any positive length; normalised here to unit length.
-        spectra: one mapping for each spectrum, with `id`, `source_name`, and where known `class`,
-            `ra`, `dec` (degrees), `obsid`, `obi`, `region_id`, `counts`, `exposure` (s), `group`,
-            `split` and `text`, the id of the text about its source; further `host`, `aliases`, and
-            `papers` where there are no texts.
-        spectrum_embeddings: array (m, D).
-        spectrum_columns: arrays along the spectra, such as `map` (m, 2), their positions on a map,
-            `counts` (m, bins), or variables of the catalogue (m,).
-        other_sources: sources known by `source_name`, `ra`, `dec` and `class` only, found by
-            position.
-        about: metadata of the index, such as the dataset it was made from.
+        entries: metadata of the texts: `id` (unique string), `source_names` (list of strings),
+            `papers` (list of `{id, id_type, title, year}`), `summary` (mapping of section to text
+            or None) and `split` (string or None). Filters also use `classes`, `positions` (list of
+            `[ra, dec]`, degrees), `counts` and `groups`. Other keys are kept.
+        embeddings: embeddings of the texts (n, D), normalised here.
+        spectra: metadata of the spectra: `id`, `source_name`, and optionally `class`, `ra`, `dec`
+            (degrees), `obsid`, `obi`, `region_id`, `counts`, `exposure` (s), `group`, `split`,
+            `text` (id of the text about the source), `host`, `aliases`, and `papers` if the index
+            has no texts.
+        spectrum_embeddings: embeddings of the spectra (m, D), normalised here.
+        spectrum_columns: arrays with one row per spectrum: `map` (m, 2) positions on a map,
+            `counts` (m, bins), catalogue variables (m,), …
+        other_sources: sources without spectra (`source_name`, `ra`, `dec`, `class`), used for
+            searches by position.
+        about: metadata of the index, such as the name of its dataset.
 
     Attributes:
-        papers, spectra: the two parts (`IndexPart`): `entries`, `embeddings`, `columns`.
+        papers, spectra: the two collections of entries (`IndexPart`).
 
     Raises:
-        ValueError: when lengths differ, an `id` is missing or repeated, or a vector is zero or
-            not finite.
+        ValueError: lengths differ, an `id` is missing or repeated, or a vector is zero or not
+            finite.
 
     Examples:
         >>> index = SpecCLIPIndex.load("runs/demo/model/gallery")
@@ -88,7 +86,7 @@ class SpecCLIPIndex:
         if len(self.spectra) and self.spectra.embeddings.shape[1] != self.dimension:
             raise ValueError(
                 f"spectra have {self.spectra.embeddings.shape[1]} dimensions and texts "
-                f"{self.dimension}: embed both with one model"
+                f"{self.dimension}: embed both with the same model"
             )
         self.other_sources = [dict(entry) for entry in other_sources]
         self.about = dict(about or {})
@@ -101,12 +99,12 @@ class SpecCLIPIndex:
 
     @property
     def entries(self) -> list[dict[str, Any]]:
-        """Entries of the texts."""
+        """Metadata of the texts."""
         return self.papers.entries
 
     @property
     def embeddings(self) -> np.ndarray:
-        """Vectors of the texts, (n, D) float32."""
+        """Embeddings of the texts, (n, D) float32."""
         return self.papers.embeddings
 
     @property
@@ -115,7 +113,7 @@ class SpecCLIPIndex:
         return self.papers.embeddings.shape[1]
 
     def part(self, kind: str) -> IndexPart:
-        """Return the entries of one kind, `"papers"` or `"spectra"`."""
+        """Return the texts (`"papers"`) or the spectra (`"spectra"`)."""
         if kind not in KINDS:
             raise ValueError(f"kind is {kind!r}, it must be one of {', '.join(KINDS)}")
         return self.papers if kind == "papers" else self.spectra
@@ -128,21 +126,21 @@ class SpecCLIPIndex:
         kind: str = "papers",
         where: IndexFilter | None = None,
     ) -> list[list[Hit]]:
-        """Find the `top_k` entries closest to each query by cosine similarity.
+        """Find the `top_k` entries nearest to each query by cosine similarity.
 
-        Scores of texts and spectra are not comparable (modality gap).
+        Scores of texts and spectra are not comparable, because of the modality gap.
 
         Args:
-            queries: array or tensor (B, D) or (D,) in the model's shared space: spectra or texts.
-            top_k: number of hits per query.
-            kind: kind of entry to search, `"papers"` or `"spectra"`.
-            where: conditions on the hits.
+            queries: embedded spectra or texts, array or tensor (B, D) or (D,).
+            top_k: maximum number of hits per query.
+            kind: entries to search, `"papers"` or `"spectra"`.
+            where: filter on the hits.
 
         Returns:
-            Hits for each query, closest first; ties keep the order of the index.
+            The hits of each query, nearest first; equal scores keep the order of the index.
 
         Raises:
-            ValueError: when the width is not D, a query is not finite, or `top_k` is below 1.
+            ValueError: the width is not D, a query is not finite, or `top_k` is below 1.
         """
         if top_k < 1:
             raise ValueError(f"top_k must be at least 1, not {top_k}")
@@ -150,10 +148,10 @@ class SpecCLIPIndex:
         return self.part(kind).search(as_queries(queries, self.dimension), top_k, kept)
 
     def matching(self, where: IndexFilter, kind: str = "spectra") -> np.ndarray:
-        """Return the rows of the entries of a kind that meet conditions.
+        """Return the rows of the texts or spectra that pass a filter.
 
         Raises:
-            ValueError: for a variable that the index has no values of.
+            ValueError: the index has no values of a variable.
         """
         entries = self.part(kind).entries
         meets = np.ones(len(entries), bool)
@@ -178,9 +176,9 @@ class SpecCLIPIndex:
         return self._sources
 
     @cached_property
-    def places(self) -> dict[str, str]:
-        """Names of the hosts of the sources, as `place_names`."""
-        return place_names({e["host"] for e in self.spectra.entries if e.get("host")})
+    def host_names(self) -> dict[str, str]:
+        """Normalised names of the hosts of the sources; see `names.host_names`."""
+        return host_names({e["host"] for e in self.spectra.entries if e.get("host")})
 
     def within(self, ra: float, dec: float, radius: float) -> list[SourcePosition]:
         """Find the sources near a position, nearest first.
@@ -189,7 +187,7 @@ class SpecCLIPIndex:
             ra, dec, radius: degrees (ICRS).
 
         Returns:
-            Each source once, with the row of its brightest spectrum if it has one.
+            Each source once, with the row of its brightest spectrum, if any.
         """
         entries = [*self.spectra.entries, *self.other_sources]
         if self._declinations is None:
@@ -199,14 +197,14 @@ class SpecCLIPIndex:
 
     @property
     def variables(self) -> list[str]:
-        """Names of the variables stored in the index."""
+        """Names of the variables with values in the index."""
         return list(self._values_by_name())
 
     def values(self, variable: str) -> np.ndarray:
         """Return a variable of the spectra (m,), nan where unknown.
 
         Raises:
-            ValueError: for one that the index lacks.
+            ValueError: the index has no values of it.
         """
         values = self._values_by_name()
         if variable not in values:
@@ -227,16 +225,16 @@ class SpecCLIPIndex:
         return self._values
 
     def find(self, name: str) -> list[int]:
-        """Return the rows in `spectra` of the detections of a source, brightest first.
+        """Return the rows of the spectra of a source, brightest first.
 
         Args:
-            name: the catalogue's, such as `2CXO J004722.6-252050`, or an alias; case, the space and
-                the prefix do not matter.
+            name: name in the catalogue, such as `2CXO J004722.6-252050`, or an alias; case, spaces
+                and the prefix are ignored.
 
         Raises:
-            KeyError: for a source that is not in the index.
+            KeyError: the source is not in the index.
         """
-        rows = self._rows_by_name.get(plain_name(name), [])
+        rows = self._rows_by_name.get(normalise_name(name), [])
         if not rows:
             n = len({entry.get("source_name") for entry in self.spectra.entries})
             content = f"{n:,} sources" if n else "no spectra"
@@ -249,7 +247,7 @@ class SpecCLIPIndex:
         for row, entry in enumerate(self.spectra.entries):
             aliases = entry.get("aliases")
             names = [_source_name(entry), *(map(str, aliases) if isinstance(aliases, list) else ())]
-            keys = {plain_name(form) for name in names for form in (name, without_prefix(name))}
+            keys = {normalise_name(form) for name in names for form in (name, without_prefix(name))}
             for key in keys - {""}:
                 rows_by_name.setdefault(key, []).append(row)
         for rows in rows_by_name.values():
@@ -258,7 +256,7 @@ class SpecCLIPIndex:
 
     @cached_property
     def names(self) -> dict[str, str]:
-        """Names and aliases of the sources of the spectra, as `plain_name`, with the source's."""
+        """Source names by their names and aliases, normalised by `normalise_name`."""
         entries = self.spectra.entries
         return {key: _source_name(entries[rows[0]]) for key, rows in self._rows_by_name.items()}
 
@@ -270,14 +268,14 @@ class SpecCLIPIndex:
         kind: str = "spectra",
         where: IndexFilter | None = None,
     ) -> list[Hit]:
-        """Find the entries closest to the brightest spectrum of a source of the index.
+        """Find the entries nearest to the brightest spectrum of a source of the index.
 
         Args:
             name: see `find`.
-            top_k, kind, where: see `search`; other spectra of the source itself are left out.
+            top_k, kind, where: see `search`; spectra of the source itself are excluded.
 
         Raises:
-            KeyError: for a source that is not in the index.
+            KeyError: the source is not in the index.
         """
         rows = self.find(name)
         query = self.spectra.embeddings[rows[0]]
@@ -294,22 +292,22 @@ class SpecCLIPIndex:
         embeddings: np.ndarray,
         columns: Mapping[str, np.ndarray] | None = None,
     ) -> None:
-        """Append entries (written by `save`). If one is invalid, the index is unchanged.
+        """Append entries in memory. Nothing is changed if one is invalid.
 
         Raises:
             ValueError: see the class.
         """
         self.part(kind).add(entries, embeddings, columns)
         self._sources = self._values = self._declinations = None
-        for name in ("places", "names", "_rows_by_name"):
+        for name in ("host_names", "names", "_rows_by_name"):
             self.__dict__.pop(name, None)
 
     def save(self, folder: str | os.PathLike[str], *, compact: bool = False) -> Path:
         """Write the index atomically.
 
         Args:
-            folder: output folder.
-            compact: compress the entries and store numbers as float16.
+            folder: folder to write.
+            compact: compress entries, and round numbers to float16.
         """
         spectra = None
         if len(self.spectra):
@@ -322,11 +320,11 @@ class SpecCLIPIndex:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> SpecCLIPIndex:
-        """Read an index folder; the vectors are memory-mapped.
+        """Read an index folder; embeddings are memory-mapped.
 
         Raises:
-            FileNotFoundError: when the folder or one of its files is absent.
-            FileFormatError: when a file is damaged, or two do not match.
+            FileNotFoundError: the folder or a file is missing.
+            FileFormatError: a file is damaged, or files do not match.
         """
         path = Path(folder)
         if path.is_dir():
@@ -348,10 +346,10 @@ class SpecCLIPIndex:
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | os.PathLike[str], **hub: Any) -> SpecCLIPIndex:
-        """Load the index inside a model folder, or inside a model repository on the Hub.
+        """Load the index of a model folder, or of a model repository on the Hub.
 
         Args:
-            name_or_path: a folder holding `gallery/`, or `user/name`.
+            name_or_path: a folder with `gallery/`, or `user/name`.
             hub: passed to `huggingface_hub.snapshot_download` (`revision`, `token`, …).
         """
         folder = Path(name_or_path)
@@ -363,19 +361,19 @@ class SpecCLIPIndex:
         return cls.load(folder / GALLERY_FOLDER)
 
     def to_milvus(self, uri: str, *, collection: str = "specclip", token: str = "") -> MilvusIndex:
-        """Write the index to a Milvus database: ids, vectors, entries and the filters' metadata.
+        """Write the index to a Milvus database: ids, embeddings, and metadata with filter fields.
 
         Args:
             uri: a server (`http://host:19530`), or a path ending in `.db` for Milvus Lite.
-            collection: name; `_papers` and `_spectra` are appended.
+            collection: prefix of the collections `…_papers` and `…_spectra`.
             token: `user:password` or an API key of the server.
 
         Returns:
-            The Milvus index, with the same search interface.
+            The index in the database, with the same `search`.
 
         Raises:
-            ImportError: where pymilvus is not installed.
-            ValueError: when the collection exists.
+            ImportError: pymilvus is not installed.
+            ValueError: the collection exists.
         """
         from .milvus import write_milvus
 
@@ -392,16 +390,16 @@ def _source_name(entry: Mapping[str, Any]) -> str:
 
 
 def paper_url(paper: Mapping[str, Any]) -> str | None:
-    """Return a link to a paper: ADS for a bibcode, arXiv or doi.org; None for other ids."""
+    """Return a link to a paper on ADS, arXiv or doi.org; None for another id type."""
     identifier, id_type = str(paper.get("id") or ""), str(paper.get("id_type") or "").lower()
-    homes = {
+    sites = {
         "bibcode": "https://ui.adsabs.harvard.edu/abs/",
         "arxiv": "https://arxiv.org/abs/",
         "doi": "https://doi.org/",
     }
-    if not identifier or id_type not in homes:
+    if not identifier or id_type not in sites:
         return None
-    return homes[id_type] + quote(identifier, safe="/.:()")
+    return sites[id_type] + quote(identifier, safe="/.:()")
 
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Two-dimensional map of a catalogue, and the position of a new spectrum on it."""
+"""Two-dimensional map of a catalogue (t-SNE), and positions of new spectra on it."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ import numpy as np
 
 from .nearest import nearest
 
-# t-SNE takes a second for each 150 points; further ones are put between their neighbours.
+# Maximum number of points of a t-SNE (a second per 150 points); others are interpolated.
 MAP_POINTS = 3000
 _NEIGHBOURS = 5
-# Below this, neighbourhoods show no more than the principal axes do.
+# Below this number of points, principal axes are used.
 _MIN_TSNE_POINTS = 200
-# Decay length of a neighbour's weight in its distance (1 − cosine).
+# e-folding distance (1 − cosine) of the weight of a neighbour.
 _DECAY = 0.02
 
 
-def lay_out(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Lay vectors out on a map: similar ones lie close, distances mean no more than that.
+def compute_map(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Compute a map of vectors: t-SNE of at most `MAP_POINTS`, with the others interpolated.
 
-    A t-SNE of at most `MAP_POINTS` of the points, the others between their nearest ones on it; the
-    two principal axes of fewer than 200, or where scikit-learn is not installed.
+    Fewer than 200 vectors, or all without scikit-learn, are mapped to their two principal axes.
 
     Args:
         vectors: (n, D), unit length.
-        seed: seed of the sample and the layout.
+        seed: seed of the sample and of the t-SNE.
 
     Returns:
         Positions (n, 2) float32.
@@ -40,27 +39,27 @@ def lay_out(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
         return _principal_axes(points)
     if len(rows) == len(points):
         return layout
-    result = place_among(points, points[rows], layout)
+    result = interpolate_map(points, points[rows], layout)
     result[rows] = layout
     return result
 
 
 def map_points(points: Any, *, seed: int = 0) -> np.ndarray:
-    """Map points of a latent space to a plane by t-SNE, which keeps neighbours together.
+    """Compute a t-SNE of points in a latent space.
 
-    Distances between clusters, their sizes and the axes mean nothing. A pass takes about a second
-    for each 150 points; thin out larger sets with `sample_rows`.
+    It preserves neighbourhoods; the axes, the sizes of clusters and the distances between them have
+    no meaning. It takes about a second per 150 points; subsample larger sets by `sample_rows`.
 
     Args:
-        points: (n, K) finite, at least 10 rows; compared by their cosine.
-        seed: of the layout.
+        points: (n, K), at least 10 rows; compared by cosine.
+        seed: seed of the t-SNE.
 
     Returns:
         (n, 2) float32.
 
     Raises:
-        ImportError: where scikit-learn is not installed.
-        ValueError: for too few points, or some that are not finite.
+        ImportError: scikit-learn is not installed.
+        ValueError: too few points, NaN or infinity.
     """
     values = np.asarray(points, np.float64)
     if values.ndim != 2 or len(values) < 10 or not np.isfinite(values).all():
@@ -86,23 +85,23 @@ def sample_rows(n: int, most: int, seed: int = 0) -> np.ndarray:
     return np.sort(np.random.default_rng([seed, 3]).choice(n, most, replace=False))
 
 
-def place_among(vectors: np.ndarray, bank: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Put vectors on a map between their nearest neighbours there.
+def interpolate_map(vectors: np.ndarray, bank: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Interpolate the map positions of vectors between their nearest neighbours.
 
     Args:
         vectors: (n, D), unit length.
-        bank: (m, D) vectors that are on the map, unit length.
-        positions: (m, 2) of the bank.
+        bank: (m, D) vectors on the map, unit length.
+        positions: (m, 2) map positions of the bank.
 
     Returns:
         Positions (n, 2) float32.
     """
     cosines, rows = nearest(np.asarray(vectors, np.float32), bank, _NEIGHBOURS)
-    return place_between(cosines, np.asarray(positions)[rows])
+    return average_positions(cosines, np.asarray(positions)[rows])
 
 
-def place_between(cosines: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Average the positions (b, k, 2) of neighbours, weighted by their cosines (b, k); (b, 2)."""
+def average_positions(cosines: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Average positions (b, k, 2) of neighbours to (b, 2), weighted by their cosines (b, k)."""
     distances = 1.0 - cosines
     weights = np.exp(-(distances - distances.min(axis=1, keepdims=True)) / _DECAY)
     weights /= weights.sum(axis=1, keepdims=True)
@@ -123,5 +122,10 @@ def _principal_axes(points: np.ndarray) -> np.ndarray:
 
 
 __all__ = [
-    "MAP_POINTS", "lay_out", "map_points", "place_among", "place_between", "sample_rows",
+    "MAP_POINTS",
+    "average_positions",
+    "compute_map",
+    "interpolate_map",
+    "map_points",
+    "sample_rows",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Index in a Milvus database, for more spectra and texts than one machine holds."""
+"""Index in a Milvus database, for more spectra and texts than fit on one machine."""
 
 from __future__ import annotations
 
@@ -14,33 +14,32 @@ from .entries import Hit
 from .filter import IndexFilter, names_of, positions_of
 from .nearest import as_queries
 
-# Rows of one insert: with summaries about a megabyte, far below the 64 MB of a message.
+# Rows per insert: about a megabyte with summaries, far below the limit of 64 MB per message.
 ROWS_AT_ONCE = 200
-# Milvus' own limits: hits of one query, elements of an array, bytes of a string.
+# Limits of Milvus: hits per query, elements per array, bytes per string.
 MAX_HITS, MAX_ELEMENTS, MAX_BYTES = 16_384, 4096, 65_535
-# Characters of one piece of an entry's JSON, at most four bytes each.
-_PIECE = 16_000
-# Sizes of sky cells, degrees: the first for cones of a radius up to the second number.
+# Characters (of at most four bytes) per chunk of an entry's JSON.
+_CHUNK = 16_000
+# Sizes of fine and coarse sky cells, degrees; cones up to _FINE_RADIUS use the fine ones.
 _FINE, _FINE_RADIUS, _COARSE = 1, 2.0, 10
 
 
 class MilvusIndex:
-    """An index that `SpecCLIPIndex.to_milvus` wrote, searched in the database.
+    """Index in a Milvus database, written by `SpecCLIPIndex.to_milvus`.
 
-    Each kind of entry is a collection. Vectors are compared with exactly (index `FLAT`), so hits
-    are those of the index in process. Tested with Milvus Lite, a database in a local folder; a
-    cluster takes the same client with a server's `uri` and `token`, and was not tried.
+    Texts and spectra are two collections. The search is exact (index type `FLAT`), so hits are the
+    same as those of `SpecCLIPIndex`. Tested with Milvus Lite only, not with a server.
 
     Args:
         uri, collection, token: see `SpecCLIPIndex.to_milvus`.
 
     Attributes:
-        sizes: number of entries by kind, `"papers"` and `"spectra"`.
-        dimension: D of the vectors.
+        sizes: number of entries of `"papers"` and `"spectra"`.
+        dimension: width D of the shared space.
 
     Raises:
-        ImportError: where pymilvus is not installed.
-        ValueError: when the database has no such index.
+        ImportError: pymilvus is not installed.
+        ValueError: the database has no such index.
 
     Examples:
         >>> index = MilvusIndex("http://host:19530", token="user:password")  # doctest: +SKIP
@@ -72,13 +71,13 @@ class MilvusIndex:
         kind: str = "papers",
         where: IndexFilter | None = None,
     ) -> list[list[Hit]]:
-        """Find the `top_k` entries closest to each query; see `SpecCLIPIndex.search`.
+        """Find the `top_k` entries nearest to each query; see `SpecCLIPIndex.search`.
 
-        Equal scores at the last rank may be other entries than those of the index in process.
+        Entries with equal scores at the last rank may differ from `SpecCLIPIndex`.
 
         Raises:
-            ValueError: for queries of another width or not finite, `top_k` outside 1 to 16,384, or
-                a cone with more entries around it than Milvus returns.
+            ValueError: queries of another width or not finite, `top_k` outside 1 to 16,384, or a
+                cone whose sky cells contain more entries than Milvus returns.
         """
         if not 1 <= top_k <= MAX_HITS:
             raise ValueError(f"top_k must be between 1 and {MAX_HITS:,}, not {top_k}")
@@ -95,13 +94,13 @@ class MilvusIndex:
                 output_fields=["entry"],
             )
             hits = [_hits(answer, where, top_k) for answer in answers]
-            # Only a cone is checked again here, and may leave too few of what came back.
+            # Milvus filters a cone by sky cells; too few of its hits may lie inside the cone.
             pairs = zip(hits, answers, strict=True)
             if all(len(kept) == top_k or len(answer) < limit for kept, answer in pairs):
                 return hits
             if limit == MAX_HITS:
                 raise ValueError(
-                    f"more than {MAX_HITS:,} entries lie around the cone: give further conditions"
+                    f"more than {MAX_HITS:,} entries lie near the cone: give further conditions"
                 )
             limit = min(4 * limit, MAX_HITS)
 
@@ -117,13 +116,13 @@ def write_milvus(
     collection: str,
     token: str = "",
 ) -> MilvusIndex:
-    """Write entries and their unit vectors (n, D) to a Milvus database, a collection a kind.
+    """Write entries and their unit vectors (n, D) to a Milvus database, one collection per kind.
 
-    A collection gets its name when all are complete.
+    The collections are renamed to their final names when all are complete.
 
     Raises:
-        ImportError: where pymilvus is not installed.
-        ValueError: when a collection exists.
+        ImportError: pymilvus is not installed.
+        ValueError: a collection exists.
     """
     client = _connect(uri, token)
     names = {kind: f"{collection}_{kind}" for kind in parts}
@@ -146,16 +145,16 @@ def write_milvus(
 
 
 def filter_expression(where: IndexFilter) -> str:
-    """Translate conditions to a Milvus expression.
+    """Translate a filter to a Milvus expression.
 
-    All conditions but the cone are exact; of the cone it asks for sky cells that touch it.
+    A cone is approximated by the sky cells that overlap it; the other conditions are exact.
 
     Raises:
-        ValueError: for ranges of variables, which the database does not hold.
+        ValueError: a condition on variables, hosts or names, which are not in the database.
     """
     if where.where or where.hosts or where.names:
         raise ValueError(
-            "an index in Milvus holds no variables and no hosts: filter them in the folder"
+            "an index in Milvus has no variables, hosts and names: search the index folder instead"
         )
     terms = []
     if where.splits is not None:
@@ -219,15 +218,15 @@ def _rows(entries: Iterable[Mapping[str, Any]], vectors: np.ndarray) -> Iterator
             "cells": sorted(
                 {_cell(*at, size) for at in positions_of(entry) for size in (_FINE, _COARSE)}
             ),
-            # A string has a bound that a text with many papers exceeds: it is kept in pieces.
-            "entry": [text[i : i + _PIECE] for i in range(0, len(text), _PIECE)],
+            # A text with many papers exceeds the maximum length of a string.
+            "entry": [text[i : i + _CHUNK] for i in range(0, len(text), _CHUNK)],
         }
 
 
 def _hits(answer: Any, where: IndexFilter | None, top_k: int) -> list[Hit]:
     ordered = sorted(answer, key=lambda hit: (-hit["distance"], hit["row"]))
-    found = [(hit, json.loads("".join(hit["entity"]["entry"]))) for hit in ordered]
-    kept = [(hit, entry) for hit, entry in found if where is None or where.keeps(entry)]
+    pairs = [(hit, json.loads("".join(hit["entity"]["entry"]))) for hit in ordered]
+    kept = [(hit, entry) for hit, entry in pairs if where is None or where.keeps(entry)]
     return [
         Hit(rank, float(hit["distance"]), entry, int(hit["row"]))
         for rank, (hit, entry) in enumerate(kept[:top_k], start=1)
@@ -235,16 +234,16 @@ def _hits(answer: Any, where: IndexFilter | None, top_k: int) -> list[Hit]:
 
 
 def _cell(ra: float, dec: float, size: int) -> int:
-    """Return the number of the sky cell, `size` degrees a side, of a position in degrees."""
+    """Return the number of the sky cell of a position; positions and `size` in degrees."""
     band, column = floor(min(dec + 90, 179.9) / size), floor(ra % 360 / size)
     return 1_000_000 * size + 1000 * band + column
 
 
 def _cone_cells(ra: float, dec: float, radius: float) -> list[int]:
-    """Return the cells that touch a cone (degrees)."""
+    """Return the sky cells that overlap a cone (degrees)."""
     size = _FINE if radius <= _FINE_RADIUS else _COARSE
     low, high = max(dec - radius, -90.0), min(dec + radius, 89.9)
-    if abs(dec) + radius >= 90:  # a pole lies inside
+    if abs(dec) + radius >= 90:  # the cone contains a pole
         half = 180.0
     else:
         half = degrees(asin(min(1.0, sin(radians(radius)) / cos(radians(dec)))))

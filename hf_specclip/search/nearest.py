@@ -6,22 +6,22 @@ from typing import Any
 
 import numpy as np
 
-# Similarities held at once: 64 MB of float32.
+# Similarities per block: 64 MB of float32.
 SCORES_AT_ONCE = 1 << 24
-# Vectors converted to float32 at once, and queries compared with them.
+# Vectors and queries per block.
 VECTORS_AT_ONCE, QUERIES_AT_ONCE = 1 << 17, 1 << 10
 
 
 def nearest(queries: np.ndarray, vectors: np.ndarray, top_k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Find the vectors closest to each query.
+    """Find the nearest vectors of each query.
 
     Args:
         queries: (B, D) float32, unit length.
-        vectors: (n, D) float32 or float16, unit length, in memory or mapped from disk.
-        top_k: number of neighbours, at most n are given.
+        vectors: (n, D) float32 or float16, unit length, in memory or memory-mapped.
+        top_k: number of neighbours.
 
     Returns:
-        Scores float32 and rows int64, both (B, min(top_k, n)), closest first; equal scores in
+        Scores float32 and rows int64, both (B, min(top_k, n)), nearest first; equal scores in
         order of row.
     """
     top_k = min(top_k, len(vectors))
@@ -38,7 +38,7 @@ def nearest(queries: np.ndarray, vectors: np.ndarray, top_k: int) -> tuple[np.nd
         columns = _largest(similarity, top_k)
         rows = np.concatenate([rows, columns + start], axis=1)
         scores = np.concatenate([scores, np.take_along_axis(similarity, columns, axis=1)], axis=1)
-        # Rows of earlier blocks stand first, so a stable sort leaves ties in order of row.
+        # Rows of earlier blocks come first, so a stable sort keeps ties in order of row.
         order = np.argsort(-scores, axis=1, kind="stable")[:, :top_k]
         scores = np.take_along_axis(scores, order, axis=1)
         rows = np.take_along_axis(rows, order, axis=1)
@@ -56,7 +56,7 @@ def as_queries(queries: Any, dimension: int) -> np.ndarray:
         (B, D) float32.
 
     Raises:
-        ValueError: for another width, or a query that is zero or not finite.
+        ValueError: another width, or a query that is zero or not finite.
     """
     if hasattr(queries, "detach"):
         queries = queries.detach().float().cpu().numpy()
@@ -64,21 +64,21 @@ def as_queries(queries: Any, dimension: int) -> np.ndarray:
     if vectors.ndim != 2 or vectors.shape[1] != dimension:
         raise ValueError(
             f"queries are {vectors.shape}, but this index has {dimension} dimensions: embed them "
-            "with the model the index came with"
+            "with the model of the index"
         )
     return unit_rows(vectors, "query")
 
 
 def unit_rows(vectors: np.ndarray, name: str, start: int = 0) -> np.ndarray:
-    """Normalise rows to unit length; rows that have it stay the array they are, mapped or not.
+    """Normalise rows to unit length; an array of unit rows is returned without a copy.
 
     Args:
         vectors: (n, D) float32.
-        name: name of a row in messages.
+        name: noun for a row in messages.
         start: number of the first row in messages.
 
     Raises:
-        ValueError: for a row that is zero or not finite.
+        ValueError: a row is zero or not finite.
     """
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     bad = ~np.isfinite(norms[:, 0]) | (norms[:, 0] == 0)
@@ -92,19 +92,19 @@ def unit_rows(vectors: np.ndarray, name: str, start: int = 0) -> np.ndarray:
 
 
 def _largest(scores: np.ndarray, k: int) -> np.ndarray:
-    """Find the columns of the k largest scores of each row, ties in order of column."""
+    """Find the columns of the k largest scores of each row, in ascending order."""
     if k >= scores.shape[1]:
         return np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
     import torch  # an order of magnitude faster at this than NumPy
 
-    values, columns = (part.numpy() for part in torch.from_numpy(scores).topk(k + 1, dim=1))
-    chosen = columns[:, :k]
-    # Among equal scores at the k-th position topk picks freely: take the first columns instead.
+    values, columns = (tensor.numpy() for tensor in torch.from_numpy(scores).topk(k + 1, dim=1))
+    largest = columns[:, :k]
+    # topk picks arbitrarily among ties at the k-th position: take the first columns instead.
     for row in np.flatnonzero(values[:, k] == values[:, k - 1]):
         above = np.flatnonzero(scores[row] > values[row, k])
-        level = np.flatnonzero(scores[row] == values[row, k])[: k - len(above)]
-        chosen[row] = np.concatenate([above, level])
-    return np.sort(chosen, axis=1)
+        ties = np.flatnonzero(scores[row] == values[row, k])[: k - len(above)]
+        largest[row] = np.concatenate([above, ties])
+    return np.sort(largest, axis=1)
 
 
 __all__ = ["SCORES_AT_ONCE", "as_queries", "nearest", "unit_rows"]

@@ -1,10 +1,10 @@
-"""Questions in English words: kinds of sources, conditions, positions and names that they state.
+"""Parser of queries in English: source classes, conditions, positions, names and other words.
 
-    understand("obscured AGN at z~1 with NH > 1e22", vocabulary)
+    parse_question("obscured AGN at z~1 with NH > 1e22", vocabulary)
 
-A question is read before it is embedded: kinds by the names of `literature.source_classes`, numbers
-by `literature.quantities`, coordinates and designations by their form, and all other words by the
-vocabulary of the texts that the model learned from.
+A query is parsed before it is embedded. Classes are recognised by `literature.source_classes`,
+values by `literature.quantities`, coordinates and designations by regular expressions, and other
+words by the vocabulary of the training texts.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from ..literature.source_names import name_key
 from ..models.variables_specclip import VARIABLES
 from .coordinates import find_cone
 from .filter import NUMBER, Condition
-from .places import find_names, find_places
+from .names import find_hosts, find_names
 from .vocabulary import Vocabulary
 
 MAX_QUESTION = 2_000
-# English words that carry grammar and no content.
+# Stop words.
 _FUNCTION_WORDS = """
 a about above all also am an and any are around as at be because been being below between
 both but by can could did do does each either every few find for from further get give had has
@@ -39,13 +39,13 @@ _NEGATION = re.compile(
     r"|(?:other|rather) than|apart from|instead of)\b|n['’]t\b",
     re.IGNORECASE,
 )
-# Before a place: sources that are not in it.
+# Before a host: sources that are not in it.
 _NOT_IN = re.compile(
     r"\b(?:beyond|behind|outside(?: of)?|in front of|(?:fore|back)ground (?:of|to)"
     r"|(?:away|far) from)\s+(?:the\s+)?$",
     re.IGNORECASE,
 )
-# "No more than 100 counts" states a limit.
+# "No more than 100 counts" is a limit, not a negation.
 _NEGATED_LIMIT = re.compile(r"\b(?:not?)\s+(?:\w+er|more|less)\s+than\b", re.IGNORECASE)
 _FILTERED = ("counts", *VARIABLES)
 _CONDITION = re.compile(
@@ -57,14 +57,14 @@ _PREPOSITION = re.compile(
     re.IGNORECASE,
 )
 _LINK = re.compile(r"\s*(?:and|or|&|/)\s+(?:an?\s+|the\s+)?", re.IGNORECASE)
-# Designations of sources by their form: catalogue and number, constellation and letter or number.
-# Sagittarius A*, where "SGR" is a soft gamma repeater.
+# Sagittarius A*, since "SGR" is a soft gamma repeater.
 _GALACTIC_CENTRE = re.compile(r"\bSgr A\*?(?!\w)")
 _BY_POSITION = re.compile(r"\b[A-Z]{2,6}\s[BJ]?\d{4,}(?:\.\d+)?[+\-−–]\d+(?:\.\d+)?[A-Z]?\b")
 _X_NUMBER = r"(?:\s+(?:X|ULX)-?\d+)"
 _X_SOURCE = re.compile(rf"\b[A-Z]\w+(?:\s[IVXL]+)?{_X_NUMBER}\b")
-# Before a source: those asked for resemble it.
+# Before a source: search for similar sources.
 _LIKE = re.compile(r"\b(?:like|similar to|resembl(?:e|es|ing))\s+(?:the\s+)?$", re.IGNORECASE)
+# Designations of sources: catalogue and number, or constellation and letter or number.
 _DESIGNATIONS = tuple(
     re.compile(pattern)
     for pattern in (
@@ -77,40 +77,39 @@ _DESIGNATIONS = tuple(
     )
 )
 _WORD = re.compile(r"[^\W_]+")
-# A word that more of the texts use tells no source from another.
+# Document frequency above which a word does not distinguish sources.
 _COMMON = 0.5
-# Ranges meant by a bare value: ± of linear quantities, factors of the others.
+# Ranges of a value without limits: ± for linear quantities, factors for the others.
 _ERRORS = {"photon_index": 0.2, "hardness": 0.1}
 _TEMPERATURE_FACTOR, _FACTOR = 1.5, 2.0
 _BLACK_BODY = re.compile(r"black[\s-]?bod|\bBB\b|surface|dis[ck]\b", re.IGNORECASE)
 _BREMSSTRAHLUNG = re.compile(r"brems", re.IGNORECASE)
 _NH_UNIT = 1e20
 _LABELS_SHOWN = 8
-# Unknown words that others are suggested for: each takes milliseconds.
-_SUGGESTED_FOR = 4
+# Maximum number of unknown words with suggestions, which take milliseconds each.
+_MAX_SUGGESTIONS = 4
 
 
 @dataclass(frozen=True)
 class Question:
-    """Question as it was understood.
+    """Parsed query.
 
     Attributes:
-        text: the question.
-        kinds: phrases that name the kinds of sources asked for.
-        labels: their classes, as in the column `source_class`.
+        text: the query.
+        kinds: phrases that name the requested source classes.
+        labels: labels of these classes, as in the column `source_class`.
         conditions: ranges of variables.
         cone: right ascension, declination and radius, degrees.
-        hosts: places that the sources lie in, by their names in the index.
-        sources: that are asked for by name, by their names in the index.
-        like: sources that those asked for are to resemble, in the same way.
-        words: other words that the training texts use.
-        unused: names of sources and of places that the index lacks, and quantities that it holds
-            no values of.
-        unknown: words that were not understood.
-        suggestions: unknown word -> words spelt like it.
-        refusal: reason why there can be no answer; None where there can.
-        negated: the reason is a negation.
-        content: the words that are embedded: without names, coordinates and unknown words.
+        hosts: names of host galaxies or star clusters in the index.
+        sources: names of requested sources in the index.
+        like: names of sources in the index to find similar sources of.
+        words: other words of the vocabulary.
+        unused: names and quantities that are not in the index.
+        unknown: words outside the vocabulary.
+        suggestions: unknown word -> words of similar spelling.
+        refusal: reason why the query cannot be answered, or None.
+        negated: True if the reason is a negation.
+        content: text to embed, without names, coordinates and unknown words.
     """
 
     text: str
@@ -130,7 +129,7 @@ class Question:
     content: str = ""
 
     def lines(self) -> list[str]:
-        """Write what was understood and what was not, a line each."""
+        """Format the parsed query for the terminal, one line per item."""
         lines = []
         if self.kinds:
             labels = sorted(self.labels)
@@ -161,7 +160,7 @@ class Question:
         return lines
 
     def to_dict(self) -> dict[str, Any]:
-        """Convert to values that JSON can hold."""
+        """Convert to JSON values."""
         return {
             "text": self.text,
             "kinds": list(self.kinds),
@@ -179,29 +178,29 @@ class Question:
         }
 
 
-def understand(
+def parse_question(
     text: str,
     vocabulary: Vocabulary | None = None,
     variables: Collection[str] | None = None,
-    places: Mapping[str, str] | None = None,
+    host_names: Mapping[str, str] | None = None,
     names: Mapping[str, str] | None = None,
 ) -> Question:
-    """Read a question.
+    """Parse a query.
 
     Args:
-        text: in English, such as `"ULX in NGC 253"` or `"Gamma ~ 1.7 with NH 1e22"`.
-        vocabulary: of the training texts; every word counts as known where None.
-        variables: that the index holds values of; every one where None.
-        places: of `SpecCLIPIndex.places`: names of hosts that may be asked for.
-        names: of `SpecCLIPIndex.names`: names of sources that may be asked for.
+        text: English text, such as `"ULX in NGC 253"` or `"Gamma ~ 1.7 with NH 1e22"`.
+        vocabulary: vocabulary of the training texts; None accepts every word.
+        variables: variables with values in the index; None accepts all.
+        host_names: see `SpecCLIPIndex.host_names`.
+        names: see `SpecCLIPIndex.names`.
 
     Raises:
-        ValueError: for a text longer than `MAX_QUESTION` characters.
+        ValueError: the text is longer than `MAX_QUESTION` characters.
     """
     text = " ".join(text.encode("utf-8", "replace").decode().split())  # no lone surrogates
     if len(text) > MAX_QUESTION:
         raise ValueError(f"the query is longer than {MAX_QUESTION:,} characters: shorten it")
-    left = _Remainder(text)
+    remainder = _Remainder(text)
     if match := _NEGATION.search(_NEGATED_LIMIT.sub(" ", text)):
         return Question(
             text,
@@ -210,18 +209,18 @@ def understand(
             negated=True,
         )
     cone, spans = find_cone(text)
-    left.remove(*spans)
-    ranges = [Condition.parse(match[0]) for match in left.find(_CONDITION)]
+    remainder.remove(*spans)
+    ranges = [Condition.parse(match[0]) for match in remainder.find(_CONDITION)]
     lacking = {c.variable for c in ranges if variables is not None and c.variable not in variables}
     sources = [
         (span, source)
-        for span, source in find_names(left.text, names or {})
-        if name_key(text[slice(*span)]) not in (places or {})
+        for span, source in find_names(remainder.text, names or {})
+        if name_key(text[slice(*span)]) not in (host_names or {})
     ]
     likes = {source: match.span() for span, source in sources
              if (match := _LIKE.search(text[: span[0]]))}  # fmt: skip
-    left.remove(*(span for span, _ in sources), *likes.values())
-    hosts = find_places(left.text, places or {})
+    remainder.remove(*(span for span, _ in sources), *likes.values())
+    hosts = find_hosts(remainder.text, host_names or {})
     for (start, stop), _ in hosts:
         if match := _NOT_IN.search(text[:start]):
             return Question(
@@ -230,17 +229,18 @@ def understand(
                 "searched for. Name the host, or give a position and a radius.",
                 negated=True,
             )
-    left.remove(*(span for span, _ in hosts))
-    # Before "PSR" is read as a pulsar.
-    unused = [match[0] for match in left.find(_BY_POSITION, _GALACTIC_CENTRE, _X_SOURCE)]
-    quantities = find_quantities(left.text)
-    mentions = mentioned_classes(left.without(quantities))
-    left.remove(*((q.start, q.stop) for q in quantities), *((m.start, m.stop) for m in mentions))
-    unused += [match[0] for match in left.find(*_DESIGNATIONS, keep=_is_designation(vocabulary))]
+    remainder.remove(*(span for span, _ in hosts))
+    # These come before the classes, since "PSR" would be read as a pulsar.
+    unused = [match[0] for match in remainder.find(_BY_POSITION, _GALACTIC_CENTRE, _X_SOURCE)]
+    quantities = find_quantities(remainder.text)
+    mentions = mentioned_classes(remainder.without(quantities))
+    remainder.remove(*((item.start, item.stop) for item in (*quantities, *mentions)))
+    designations = remainder.find(*_DESIGNATIONS, keep=_is_designation(vocabulary))
+    unused += [match[0] for match in designations]
     in_words = [*unused, *(text[slice(*span)] for span, _ in (*hosts, *sources))]
     stated, unstored = _conditions(text, quantities, variables)
-    kinds = _asked_for(text, mentions)
-    known, common, unknown = _sort_words(left.text, vocabulary)
+    kinds = _requested_classes(text, mentions)
+    known, common, unknown = _sort_words(remainder.text, vocabulary)
     question = Question(
         text,
         kinds=tuple(mention.phrase for mention in kinds),
@@ -264,7 +264,7 @@ def understand(
 
 
 class _Remainder:
-    """Text of a question of which spans are blanked as they are understood."""
+    """Text of a query, whose spans are blanked when they have been parsed."""
 
     def __init__(self, text: str):
         self.text = text
@@ -279,14 +279,14 @@ class _Remainder:
         return blanked.text
 
     def find(self, *patterns: re.Pattern[str], keep: Any = None) -> list[re.Match[str]]:
-        """Find patterns and blank them, in the order of the text."""
-        found = []
+        """Find and blank patterns; matches are in the order of the text."""
+        matches = []
         for pattern in patterns:
             for match in pattern.finditer(self.text):
                 if keep is None or keep(match):
-                    found.append(match)
+                    matches.append(match)
                     self.remove(match.span())
-        return sorted(found, key=lambda match: match.start())
+        return sorted(matches, key=lambda match: match.start())
 
 
 def _is_designation(vocabulary: Vocabulary | None) -> Any:
@@ -295,14 +295,14 @@ def _is_designation(vocabulary: Vocabulary | None) -> Any:
             return False
         first = _WORD.search(match[0])
         known = vocabulary is not None and first is not None and first[0] in vocabulary
-        # A word at the start has a capital in any case, and "2 keV" a number before it.
+        # The first word of a text is capitalised without being a name.
         return not (known and match.start() == 0 and first is not None and first[0][1:].islower())
 
     return keep
 
 
-def _asked_for(text: str, mentions: list[ClassMention]) -> list[ClassMention]:
-    """Leave out kinds that only say where the source is: a binary in a globular cluster."""
+def _requested_classes(text: str, mentions: list[ClassMention]) -> list[ClassMention]:
+    """Drop classes that describe the environment, as in "a binary in a globular cluster"."""
     linked: list[list[ClassMention]] = []
     for item in mentions:
         if linked and _LINK.fullmatch(text, linked[-1][-1].stop, item.start):
@@ -316,7 +316,7 @@ def _asked_for(text: str, mentions: list[ClassMention]) -> list[ClassMention]:
 def _conditions(
     text: str, quantities: Collection[Quantity], variables: Collection[str] | None
 ) -> tuple[list[Condition], list[str]]:
-    """Turn quantities into ranges of variables, and name those that the index lacks."""
+    """Convert quantities to conditions; also return phrases of quantities not in the index."""
     temperatures = {id(q): _temperature(text, q) for q in quantities if q.kind == "temperature"}
     models = {name.removesuffix("_kt") for name in temperatures.values()}
     indexed = any(q.kind == "photon_index" for q in quantities)
@@ -341,7 +341,7 @@ def _conditions(
 
 
 def _temperature(text: str, quantity: Quantity) -> str:
-    """Return the variable of a temperature by the nearest word that names a model."""
+    """Return the variable of a temperature, by the nearest name of a spectral model."""
     near = {"apec_kt": 1e9}
     for name, pattern in (("bb_kt", _BLACK_BODY), ("brems_kt", _BREMSSTRAHLUNG)):
         for match in pattern.finditer(text):
@@ -351,7 +351,7 @@ def _temperature(text: str, quantity: Quantity) -> str:
 
 
 def _range(quantity: Quantity) -> tuple[float, float]:
-    """Return the range meant, in the unit of the catalogue; a bare value is widened."""
+    """Return the range of a quantity in catalogue units; a value without limits is widened."""
     low, high = quantity.low, quantity.high
     if low == high:
         if error := _ERRORS.get(quantity.kind):
@@ -364,7 +364,7 @@ def _range(quantity: Quantity) -> tuple[float, float]:
 
 
 def _sort_words(text: str, vocabulary: Vocabulary | None) -> tuple[list[str], list[str], list[str]]:
-    """Sort words into known ones, those that nearly all texts use, and unknown ones."""
+    """Sort words into known, common (in most texts) and unknown ones."""
     known: dict[str, None] = {}
     common: dict[str, None] = {}
     unknown: dict[str, None] = {}
@@ -384,16 +384,16 @@ def _share(word: str, vocabulary: Vocabulary | None) -> float:
 def _suggestions(unknown: list[str], vocabulary: Vocabulary | None) -> dict[str, tuple[str, ...]]:
     if vocabulary is None:
         return {}
-    words = [word for word in unknown if word.isascii()][:_SUGGESTED_FOR]
+    words = [word for word in unknown if word.isascii()][:_MAX_SUGGESTIONS]
     found = {word: tuple(vocabulary.suggest(word)) for word in words}
     return {word: others for word, others in found.items() if others}
 
 
 def _content(text: str, dropped: list[str], spans: list[tuple[int, int]]) -> str:
-    """Return the words to embed: the question without what says nothing to the model."""
-    left = _Remainder(text)
-    left.remove(*spans)
-    kept = left.text
+    """Return the text to embed: the query without names, coordinates and unknown words."""
+    remainder = _Remainder(text)
+    remainder.remove(*spans)
+    kept = remainder.text
     for name in sorted(dropped, key=len, reverse=True):
         kept = re.sub(rf"(?:\b(?:in|of|near|at|from)\s+(?:the\s+)?)?(?<!\w){re.escape(name)}(?!\w)",
                       " ", kept)  # fmt: skip
@@ -401,7 +401,7 @@ def _content(text: str, dropped: list[str], spans: list[tuple[int, int]]) -> str
 
 
 def _refuse(question: Question, mentions: list[ClassMention], common: list[str]) -> Question:
-    """Add the reason where the question says nothing that can be searched for."""
+    """Add a refusal to a query without searchable content."""
     named = sum(len(mention.phrase.split()) for mention in mentions)
     understood = named + len(question.words) + 2 * len(question.conditions)
     placed = question.cone is not None or question.hosts
@@ -424,4 +424,4 @@ def _with_unit(condition: Condition) -> str:
     return f"{condition} {VARIABLES.get(condition.variable, '')}".rstrip()
 
 
-__all__ = ["MAX_QUESTION", "Question", "understand"]
+__all__ = ["MAX_QUESTION", "Question", "parse_question"]

@@ -1,4 +1,4 @@
-"""Ranking of sources and texts of an index by a question."""
+"""Ranking of sources and texts of an index by a query."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import numpy as np
 from .filter import IndexFilter, names_of, positions_of, separation
 from .index import Hit, SpecCLIPIndex
 from .questions import Question
-from .sources import usual_label
+from .sources import canonical_label
 
-# Entries that similarities are compared over.
-_SAMPLE, _FEWEST = 1_000, 20
+# Maximum and minimum number of entries for `relative_spread`.
+_MAX_SAMPLE, _MIN_SAMPLE = 1_000, 20
 
 
 @dataclass(frozen=True)
 class RankedSource:
-    """Source of an index that answers a question.
+    """Ranked source of an index.
 
     Attributes:
-        score: mean cosine of the question with a spectrum of the source and with the text about
-            it; None for a question of conditions alone.
-        rows: its spectra, best first.
-        labelled: the catalogue gives it a class that the question asks for.
-        separation: from the position asked for, degrees.
+        score: mean cosine of the query with a spectrum and with the text of the source; None for a
+            query of conditions only.
+        rows: rows of its spectra, best first.
+        labelled: True if its catalogue class is a requested class.
+        separation: separation from the requested position, degrees.
     """
 
     score: float | None
@@ -36,7 +36,7 @@ class RankedSource:
 
 
 def question_filter(question: Question, where: IndexFilter | None = None) -> IndexFilter:
-    """Add the conditions, position, hosts and sources of a question to a filter."""
+    """Add the conditions, position, hosts and sources of a query to a filter."""
     where = where or IndexFilter()
     return replace(
         where,
@@ -56,32 +56,32 @@ def rank_sources(
     *,
     by_class: bool = True,
 ) -> list[RankedSource]:
-    """Rank the sources of an index: those of a class that is asked for, then by similarity.
+    """Rank the sources of an index: those of a requested class first, then by similarity.
 
     Args:
         index: texts and spectra.
-        question: see `understand`; its conditions must hold.
-        point: (D,) the question in the shared space; without one, sources are ordered by their
-            separation from the position asked for, else by their counts.
+        question: see `parse_question`; its conditions are applied as a filter.
+        point: embedding of the query (D,); without it, sources are ranked by their separation from
+            the requested position, else by their counts.
         top_k: number of sources.
         where: further conditions.
-        by_class: let classes of the catalogue precede similarity.
+        by_class: rank sources of a requested class first.
 
     Raises:
-        ValueError: for a condition on a variable that the index lacks.
+        ValueError: the index has no values of a variable in a condition.
     """
-    only = question_filter(question, where)
-    rows = index.matching(only)
+    conditions = question_filter(question, where)
+    rows = index.matching(conditions)
     if not len(rows):
         return []
     table = index.sources
-    separations = None if only.cone is None else _separations(index, rows, only.cone)
+    separations = None if conditions.cone is None else _separations(index, rows, conditions.cone)
     if point is not None:
         score = index.spectra.embeddings[rows] @ point
         texts = table.text[rows]
         has_text = texts >= 0
-        about = index.papers.embeddings[texts[has_text]] @ point
-        score[has_text] = (score[has_text] + about) / 2
+        text_score = index.papers.embeddings[texts[has_text]] @ point
+        score[has_text] = (score[has_text] + text_score) / 2
     elif separations is not None:
         score = -separations
     else:
@@ -114,7 +114,7 @@ def rank_texts(
     top_k: int,
     where: IndexFilter | None = None,
 ) -> list[Hit]:
-    """Rank the texts of an index in the same way; without a point they keep its order."""
+    """Rank the texts of an index; see `rank_sources`. Without a point, the order is kept."""
     rows = index.matching(question_filter(question, where), "papers")
     score = np.zeros(len(rows)) if point is None else index.papers.embeddings[rows] @ point
     entries = [index.papers.entries[row] for row in rows]
@@ -126,25 +126,26 @@ def rank_texts(
 
 
 def relative_spread(index: SpecCLIPIndex, point: np.ndarray) -> float:
-    """Return the standard deviation of the similarities of a point (D,) with the spectra, over that
-    of the texts of the index; 1 where it has too few of either."""
+    """Return the standard deviation of the similarities of a query (D,) with the spectra, relative
+    to the median over the texts of the index; 1 if the index is too small."""
     spectra, texts = (
-        part.embeddings[:: max(1, len(part) // _SAMPLE)] for part in (index.spectra, index.papers)
+        entries.embeddings[:: max(1, len(entries) // _MAX_SAMPLE)]
+        for entries in (index.spectra, index.papers)
     )
-    if len(spectra) < _FEWEST or len(texts) < _FEWEST:
+    if min(len(spectra), len(texts)) < _MIN_SAMPLE:
         return 1.0
-    usual = float(np.median((spectra @ texts.T).std(axis=0)))
-    return float((spectra @ point).std()) / max(usual, 1e-12)
+    median = float(np.median((spectra @ texts.T).std(axis=0)))
+    return float((spectra @ point).std()) / max(median, 1e-12)
 
 
 def _labels(entry: Mapping[str, Any]) -> set[str]:
-    return {usual_label(name) for name in names_of(entry, "class", "classes")}
+    return {canonical_label(name) for name in names_of(entry, "class", "classes")}
 
 
 def _separations(
     index: SpecCLIPIndex, rows: np.ndarray, cone: tuple[float, float, float]
 ) -> np.ndarray:
-    """Return the separations of spectra inside a cone from its centre, degrees."""
+    """Return the separations of spectra from the centre of a cone, degrees."""
     positions = (positions_of(index.spectra.entries[row]) for row in rows)
     return np.array([min(separation(*each, *cone[:2]) for each in entry) for entry in positions])
 

@@ -1,4 +1,4 @@
-"""Sources of an index: their classes and texts as arrays, and their positions."""
+"""Sources of an index: arrays of their classes and texts, and search by position."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .filter import positions_of, separation
 
 @dataclass(frozen=True)
 class SourceTable:
-    """Arrays along the spectra of an index.
+    """Source, text and class of each spectrum of an index.
 
     Attributes:
-        source: (m,) int64, number of the source; equal for its observations.
-        text: (m,) int64, row of the text about it; −1 without one.
-        label: (m,) str, usual label of its class; empty where unknown.
+        source: (m,) int64, number of the source.
+        text: (m,) int64, row of the text about the source; −1 without a text.
+        label: (m,) str, canonical label of the class; empty if unknown.
     """
 
     source: np.ndarray
@@ -30,12 +30,12 @@ class SourceTable:
     def from_entries(
         cls, spectra: Sequence[Mapping[str, Any]], texts: Sequence[Mapping[str, Any]]
     ) -> SourceTable:
-        """Collect them from the entries of an index."""
+        """Create the table from the entries of an index."""
         row_of = {entry["id"]: row for row, entry in enumerate(texts)}
         numbers: dict[str, int] = {}
         names = (str(entry.get("source_name") or entry["id"]) for entry in spectra)
         classes = {name for entry in spectra if isinstance(name := entry.get("class"), str)}
-        label_of: dict[Any, str] = {name: usual_label(name) for name in classes}
+        label_of: dict[Any, str] = {name: canonical_label(name) for name in classes}
         return cls(
             np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int64),
             np.array([row_of.get(entry.get("text"), -1) for entry in spectra], np.int64),
@@ -49,8 +49,8 @@ class SourcePosition:
 
     Attributes:
         separation: degrees.
-        entry: its entry in the index.
-        row: among the entries searched.
+        entry: entry of the index.
+        row: row of the entry.
     """
 
     separation: float
@@ -67,8 +67,7 @@ def declinations(entries: Sequence[Mapping[str, Any]]) -> np.ndarray:
 def sources_within(
     entries: Sequence[Mapping[str, Any]], rows: Sequence[int], ra: float, dec: float, radius: float
 ) -> list[SourcePosition]:
-    """Find the sources near a position among some rows, nearest first, each once (by its brightest
-    spectrum)."""
+    """Find the sources near a position, nearest first, each by its brightest spectrum."""
     nearest: dict[str, SourcePosition] = {}
     for row in rows:
         gap = separation(*positions_of(entries[row])[0], ra, dec)
@@ -87,8 +86,8 @@ def counts_of(entry: Mapping[str, Any]) -> float:
     return float(counts) if isinstance(counts, int | float) else 0.0
 
 
-def usual_label(name: str) -> str:
-    """Return the usual label of a class; its name where it is unknown, or a guess (`AGN?`)."""
+def canonical_label(name: str) -> str:
+    """Return the canonical label of a class; candidates (`AGN?`) and unknown names are kept."""
     if name.endswith("?"):
         return name
     source_class = find_class(name)
@@ -98,8 +97,8 @@ def usual_label(name: str) -> str:
 __all__ = [
     "SourcePosition",
     "SourceTable",
+    "canonical_label",
     "counts_of",
     "declinations",
     "sources_within",
-    "usual_label",
 ]

@@ -1,4 +1,4 @@
-"""Embedding of texts and questions in the shared space, with a model's own embedder."""
+"""Embedding of texts and queries in the shared space."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..literature import (
     get_embedder,
     section_mask,
 )
-from ..literature.embedders.identity import check_embedder, fresh_probe
+from ..literature.embedders.identity import check_embedder, current_probe
 from ..literature.sentence_sets import SENTENCE_NUMBERS, UNSPECIFIED
 from ..literature.source_classes import find_class
 from .questions import Question
@@ -27,23 +27,23 @@ MAX_QUERY = 20_000
 
 
 class TextQueries:
-    """Embedding of text as points of a model's shared space.
+    """Text encoder of a model, with the embedder of its training texts.
 
     Args:
         model: a dual encoder.
-        embedder: or its specification (`get_embedder`); by default the one the model was trained
-            with, loaded when it is first needed.
-        folder: of the model, for its vocabulary and tokenizer; by default the one it was loaded
-            from.
+        embedder: embedder, or its specification (`get_embedder`); by default the one that the model
+            was trained with, loaded on first use.
+        folder: folder of the model, with its vocabulary and tokenizer; by default the one it was
+            loaded from.
 
     Raises:
-        ValueError: for an embedder other than the one the model was trained with.
+        ValueError: the model was trained with another embedder.
     """
 
     def __init__(self, model: Any, embedder: TextEmbedder | str | None = None, folder: Any = None):
-        home = getattr(model, "name_or_path", "")
-        if folder is None and home and Path(home).is_dir():
-            folder = home
+        model_path = getattr(model, "name_or_path", "")
+        if folder is None and model_path and Path(model_path).is_dir():
+            folder = model_path
         if isinstance(embedder, str):
             embedder = get_embedder(embedder)
         self.model, self._given = model, embedder
@@ -58,7 +58,7 @@ class TextQueries:
 
     @cached_property
     def vocabulary(self) -> Vocabulary | None:
-        """Words of the training texts; None for a model without `vocabulary/`."""
+        """Vocabulary of the training texts; None for a model without `vocabulary/`."""
         if self._folder is None or not (self._folder / VOCABULARY_FOLDER).is_dir():
             return None
         return Vocabulary.from_pretrained(self._folder)
@@ -71,12 +71,12 @@ class TextQueries:
         """Embed summaries (section -> text) as unit vectors (n, D) float32.
 
         Args:
-            summaries: the key `"text"` takes a text without sections, such as a question; a model
-                of three sections reads it as its first.
-            names: names of the sources that each is about; none, as of a question, where left out.
+            summaries: the key `"text"` is for a text without sections, such as a query; a model
+                that reads sections assigns it to the first.
+            names: names of the sources of each summary; none by default, as for a query.
 
         Raises:
-            ValueError: for a summary that says nothing, or is too long; else see `embedder_named`.
+            ValueError: a summary is empty or too long; see also `embedder_named`.
         """
         import torch
 
@@ -104,10 +104,11 @@ class TextQueries:
         summaries: Sequence[Mapping[str, str | None]],
         names: Sequence[Sequence[str]] | None = None,
     ) -> Mapping[str, Any]:
-        """Return the tensors of summaries (section -> text) that the model's text side takes.
+        """Return the inputs of the text encoder for summaries (section -> text).
 
         Raises:
-            ValueError: see `embedder_named`; for vectors of another width than the model's.
+            ValueError: the width of the embeddings differs from the model; see also
+                `embedder_named`.
         """
         if self._config.text_encoder_config is not None:
             return self._processor(text=list(summaries), return_tensors="pt")
@@ -124,54 +125,53 @@ class TextQueries:
             inputs = {"text_embeds": vectors, "section_mask": mask}
         if width != self._config.embedding_dim:
             raise ValueError(
-                f"the texts are embedded in {width} numbers, the model needs "
+                f"the text embeddings have {width} dimensions, the model needs "
                 f"{self._config.embedding_dim}: use the embedder it was trained with"
             )
         return inputs
 
     def embed_question(self, question: Question) -> np.ndarray:
-        """Embed a question that was understood, as a unit vector (D,).
+        """Embed a parsed query as a unit vector (D,).
 
-        The usual name of the one class it asks for is read beside it, so that "SGR" is read as a
-        magnetar. A model of three sections reads values as the section on the spectrum.
+        The full name of a single requested class is appended, so that "SGR" is read as a magnetar.
+        A model that reads sections assigns a query of values to the section `spectrum`.
         """
         sentences = [question.content]
-        if len(question.labels) == 1 and (found := find_class(next(iter(question.labels)))):
-            sentences.append(found.names[0])
+        if len(question.labels) == 1 and (requested := find_class(next(iter(question.labels)))):
+            sentences.append(requested.names[0])
         text = ". ".join(sentences)
-        plain = self._config.reads == "sections"
-        by_value = plain and question.conditions and not question.kinds
+        reads_sections = self._config.reads == "sections"
+        by_value = reads_sections and question.conditions and not question.kinds
         section = "spectrum" if by_value and "spectrum" in self.sections else UNSPECIFIED
         return self.embed([{section: text}])[0]
 
-    def likeness(self, text: str) -> float:
-        """Return the likeness of a text and the training sentence most like it: 0 for that of any
-        two sentences, 1 for the same; 1 where there are none to compare with.
+    def training_similarity(self, text: str) -> float:
+        """Return the similarity of a text with the nearest training sentence.
 
-        It is a cosine by the sentence encoder, shifted and scaled since encoders differ in that of
-        unrelated sentences.
+        It is the cosine of the sentence encoder, scaled to 0 for the mean of two training sentences
+        (which depends on the encoder) and 1 for identical ones; 1 without training sentences.
         """
         if self.vocabulary is None or self.vocabulary.vectors is None:
             return 1.0
         vectors = self.vocabulary.vectors
         [vector] = self._embedder.embed([text])
         nearest = (vectors @ vector).max() / max(np.linalg.norm(vector), 1e-12)
-        usual = (vectors.mean(axis=0) ** 2).sum()  # mean cosine of two sentences
-        return float((nearest - usual) / max(1 - usual, 1e-12))
+        mean = (vectors.mean(axis=0) ** 2).sum()  # mean cosine of two sentences
+        return float((nearest - mean) / max(1 - mean, 1e-12))
 
     @property
     def _config(self) -> Any:
-        # The members of an ensemble read the same texts.
+        # The members of an ensemble have the same text inputs.
         return self.model.config.text_config
 
     @cached_property
     def _embedder(self) -> TextEmbedder:
         recorded = self._config.embedder_name
-        # Code saved beside older weights has no such setting.
+        # Code saved with older weights lacks this setting.
         probe = getattr(self._config, "embedder_probe", None)
         embedder = self._given or embedder_named(recorded)
         if probe is not None:
-            check_embedder(embedder.name, recorded, fresh_probe(embedder), probe)
+            check_embedder(embedder.name, recorded, current_probe(embedder), probe)
         return embedder
 
     @cached_property

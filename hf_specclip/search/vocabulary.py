@@ -1,7 +1,6 @@
-"""Words of the training texts of a model, with the number of texts that use each.
+"""Vocabulary of the training texts of a model: document frequencies of words, and sentences.
 
-They tell what a question may be made of: a word that no text has says nothing to the model, and
-neither do words that are like no sentence.
+Queries are checked against it, since a model knows nothing of words outside its training texts.
 """
 
 from __future__ import annotations
@@ -25,17 +24,17 @@ VOCABULARY_FOLDER = "vocabulary"
 WORDS_FILE, VECTORS_FILE = "words.json", "sentences.safetensors"
 FORMAT, VERSION = "specclip-vocabulary", 1
 MAX_WORDS, MAX_WORD, MAX_FILE_BYTES = 60_000, 40, 16 << 20
-# Vectors of training sentences that are kept.
+# Maximum number of embeddings of training sentences.
 MAX_VECTORS = 6_000
-# A word that fewer texts use is a misprint or a name.
-_FEWEST_TEXTS = 2
+# Minimum document frequency; rarer words are misprints and names.
+_MIN_TEXTS = 2
 _WORD = re.compile(r"[^\W\d_]{2,}")
-# Similarity (difflib) of a misspelt word to the word meant.
-_CLOSE = 0.75
+# Minimum similarity (difflib) of a suggestion for a misspelt word.
+_MIN_RATIO = 0.75
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a text in lower case; words with hyphens are taken apart.
+    """Return the words of a text in lower case, split at hyphens.
 
     Examples:
         >>> words_of("A low-mass X-ray binary, kT = 2 keV")
@@ -45,17 +44,16 @@ def words_of(text: str) -> list[str]:
 
 
 class Vocabulary:
-    """Words of texts with document counts, and vectors of some of their sentences.
+    """Document frequencies of words, and embeddings of some training sentences.
 
     Args:
-        words: word in lower case -> number of texts that use it.
+        words: word in lower case -> number of texts with the word.
         n_texts: number of texts.
-        vectors: (n, d) sentences of the texts by the model's sentence encoder, of any positive
-            length; None where the model does not read sentences.
+        vectors: (n, d) embeddings of training sentences, normalised here; None for a model that
+            does not read sentences.
 
     Raises:
-        ValueError: for counts that cannot be, too many words or vectors, or vectors of another
-            shape.
+        ValueError: counts out of range, too many words or vectors, or vectors of the wrong shape.
     """
 
     def __init__(self, words: Mapping[str, int], n_texts: int, vectors: np.ndarray | None = None):
@@ -75,19 +73,19 @@ class Vocabulary:
         return self.share(word) > 0
 
     def share(self, word: str) -> float:
-        """Return the share of the texts that use a word, singular or plural; 0 if none does."""
+        """Return the fraction of the texts with a word, singular or plural."""
         counts = (self.words.get(form, 0) for form in _forms(word.lower()))
         return max(counts) / max(1, self.n_texts)
 
     def suggest(self, word: str, n: int = 3) -> list[str]:
-        """Return words spelt nearly like a word that no text uses, nearest first."""
+        """Suggest words of similar spelling, nearest first."""
         word = word.lower()
-        near = [
+        candidates = [
             other
             for length in range(len(word) - 2, len(word) + 3)
             for other in self._by_length.get(length, ())
         ]
-        return get_close_matches(word, near, n, _CLOSE) if len(word) > 3 else []
+        return get_close_matches(word, candidates, n, _MIN_RATIO) if len(word) > 3 else []
 
     @cached_property
     def _by_length(self) -> dict[int, list[str]]:
@@ -103,31 +101,31 @@ class Vocabulary:
         vectors: np.ndarray | None = None,
         seed: int = 0,
     ) -> Vocabulary:
-        """Count the words of texts, and draw some of the vectors of their sentences.
+        """Count the words of texts, and sample embeddings of their sentences.
 
         Args:
             texts: prose, or summaries (section -> text).
-            vectors: (n, d) of their distinct sentences.
-            seed: seed of the drawing.
+            vectors: (n, d) embeddings of the distinct sentences.
+            seed: seed of the sample.
 
         Raises:
-            ValueError: without words.
+            ValueError: the texts have no words.
         """
         counts: Counter[str] = Counter()
         n_texts = 0
         for text in texts:
             n_texts += 1
-            parts = [text] if isinstance(text, str) else [part for part in text.values() if part]
-            counts.update({word for part in parts for word in words_of(part)})
-        fewest = min(_FEWEST_TEXTS, n_texts)
+            sections = [text] if isinstance(text, str) else text.values()
+            counts.update({word for section in sections for word in words_of(section or "")})
+        minimum = min(_MIN_TEXTS, n_texts)
         words = {
             word: count
             for word, count in counts.most_common(MAX_WORDS)
-            if count >= fewest and len(word) <= MAX_WORD
+            if count >= minimum and len(word) <= MAX_WORD
         }
         if vectors is not None:
-            drawn = np.random.default_rng(seed).permutation(len(vectors))[:MAX_VECTORS]
-            vectors = vectors[np.sort(drawn)]
+            sample = np.random.default_rng(seed).permutation(len(vectors))[:MAX_VECTORS]
+            vectors = vectors[np.sort(sample)]
         return cls(words, n_texts, vectors)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
@@ -148,8 +146,8 @@ class Vocabulary:
         """Read the vocabulary of a model folder.
 
         Raises:
-            FileNotFoundError: where it has none.
-            FileFormatError: for a damaged file.
+            FileNotFoundError: the model has no vocabulary.
+            FileFormatError: a file is damaged.
         """
         path = Path(folder) / VOCABULARY_FOLDER / WORDS_FILE
         if not path.is_file():

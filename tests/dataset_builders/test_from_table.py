@@ -12,7 +12,7 @@ from astropy.table import MaskedColumn, Table
 from chandra_pha import write_arf, write_pha, write_spectra
 from datasets import load_dataset
 
-from hf_specclip.search.build import detections_of
+from hf_specclip.search.build import detection_entries
 from hf_specclip.spectra import deal_counts, detection_seed, read_spectrum
 from specclip_datasets import DatasetFolderError, from_files, from_table
 from specclip_datasets.__main__ import main
@@ -148,7 +148,7 @@ def test_masked_values_and_units_of_each_format(name, tmp_path):
     assert rows["S3"]["counts"] == dealt.tolist()
     assert "7 rows: energies taken as 1,024 PI channels of ACIS, 14.6 eV each" in report.notes
     assert rows["S3"]["obsid"] < 0
-    assert "obsid" not in {k for k, v in detections_of(columns_of(rows))[0].items() if v}
+    assert "obsid" not in {k for k, v in detection_entries(columns_of(rows))[0].items() if v}
 
 
 def read_seed(channels):

@@ -130,7 +130,7 @@ def test_damage_is_named(index, tmp_path, name, damage, message):
 
 
 def test_an_absent_gallery_says_how_to_make_one(tmp_path):
-    with pytest.raises(FileNotFoundError, match="made by training"):
+    with pytest.raises(FileNotFoundError, match="written by training"):
         SpecCLIPIndex.load(tmp_path)
 
 

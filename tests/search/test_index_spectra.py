@@ -11,8 +11,8 @@ from hf_specclip import IndexFilter, SpecCLIPIndex
 from hf_specclip.describe.inputs import stored_spectrum
 from hf_specclip.errors import FileFormatError
 from hf_specclip.search.build import build_index
-from hf_specclip.search.map import lay_out, place_among
-from hf_specclip.search.places import plain_name
+from hf_specclip.search.map import compute_map, interpolate_map
+from hf_specclip.search.names import normalise_name
 
 N, D = 40, 6
 
@@ -116,7 +116,7 @@ def test_source_names_match_in_any_spelling(index):
     short = name.removeprefix("2CXO ")
     for other in (name.lower(), name.replace(" ", ""), short, short[1:], f" {name} "):
         assert index.find(other) == places
-    assert plain_name("2CXO J004722.6-252050X") != plain_name("2CXO J004722.6-252050")
+    assert normalise_name("2CXO J004722.6-252050X") != normalise_name("2CXO J004722.6-252050")
     hits = index.search_name(name, 6)
     assert name not in {hit.entry["source_name"] for hit in hits}
     assert [hit.rank for hit in hits] == list(range(1, 7))
@@ -204,7 +204,7 @@ def test_entries_are_added_and_inconsistent_ones_refused(index, tmp_path):
         ([{"id": "new-1"}, {"id": "new-1"}], vectors, columns, "repeats"),
         ([{"id": index.spectra.entries[0]["id"]}, {"id": "x"}], vectors, columns, "repeats"),
         (new, np.ones((2, D + 1)), columns, "dimensions"),
-        (new, vectors, {}, "other columns"),
+        (new, vectors, {}, "differ from the index"),
         (new, np.zeros((2, D)), columns, "zero or non-finite"),
         (new, vectors, columns | {"map": np.zeros((1, 2))}, "column map"),
     ):
@@ -314,12 +314,12 @@ def test_a_map_keeps_neighbours_together():
     kind = np.arange(240) % 4
     points = unit(centres[kind] + 0.15 * random.normal(size=(240, 8)))
     for some, least in ((240, 0.95), (120, 0.6)):  # by t-SNE, and few by their axes
-        places = lay_out(points[:some])
+        places = compute_map(points[:some])
         assert places.shape == (some, 2)
         apart = np.linalg.norm(places[:, None] - places[None], axis=2)
         np.fill_diagonal(apart, np.inf)
         assert (kind[:some][apart.argmin(axis=1)] == kind[:some]).mean() > least
-    assert np.array_equal(places, lay_out(points[:120]))
+    assert np.array_equal(places, compute_map(points[:120]))
     # A point that is there already is placed beside itself.
-    near = place_among(points[:3], points[:120], places)
+    near = interpolate_map(points[:3], points[:120], places)
     assert np.linalg.norm(near - places[:3], axis=1).max() < 0.3 * np.ptp(places)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from stub_embedder import StubEmbedder, tiny_model
 
-from hf_specclip.search.questions import understand
+from hf_specclip.search.questions import parse_question
 from hf_specclip.search.text_queries import TextQueries
 from hf_specclip.search.vocabulary import Vocabulary
 
@@ -27,16 +27,16 @@ def test_a_question_and_a_summary_are_unit_vectors(queries):
 
 def test_a_short_form_is_read_with_the_usual_name(queries):
     plain = queries.embed([{"text": "SGR"}])[0]
-    asked = queries.embed_question(understand("SGR", queries.vocabulary))
+    asked = queries.embed_question(parse_question("SGR", queries.vocabulary))
     [both] = queries.embed([{"text": "SGR. magnetar"}])
     np.testing.assert_allclose(asked, both)
     assert np.abs(asked - plain).max() > 1e-3
 
 
 def test_likeness_is_that_to_the_nearest_training_sentence(queries):
-    assert queries.likeness("A magnetar with bursts.") == pytest.approx(1, abs=1e-3)
-    assert queries.likeness("bananas for breakfast") < 0.5
-    assert TextQueries(queries.model, StubEmbedder()).likeness("bananas") == 1
+    assert queries.training_similarity("A magnetar with bursts.") == pytest.approx(1, abs=1e-3)
+    assert queries.training_similarity("bananas for breakfast") < 0.5
+    assert TextQueries(queries.model, StubEmbedder()).training_similarity("bananas") == 1
 
 
 @pytest.mark.parametrize("text", ["  ", "x" * 30_000])

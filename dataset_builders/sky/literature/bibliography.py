@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hf_specclip.literature.source_names import names_any
+from hf_specclip.literature.source_names import name_matcher
 
 from ...splits import SURVEY_LIMIT, count_sources_of_papers
 from ..services.ads import OBJECTS_STAGE, PAPERS_STAGE
@@ -128,7 +128,7 @@ def rank_papers(
         papers: bibcode -> what ADS says of it (`title`, `abstract`, `year`), where it does.
         sources_of: bibcode -> behind how many sources it is.
     """
-    named = names_any(names)
+    named = name_matcher(names)
     ranked = {}
     for reference in references:
         code = reference["bibcode"]

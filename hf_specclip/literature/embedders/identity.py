@@ -31,7 +31,7 @@ def probe_vector(embedder: TextEmbedder) -> list[float] | None:
     return [round(float(value), 5) for value in (vector / np.linalg.norm(vector))[:_PROBE_WIDTH]]
 
 
-def fresh_probe(embedder: TextEmbedder) -> list[float] | None:
+def current_probe(embedder: TextEmbedder) -> list[float] | None:
     """Return `probe_vector` of the server as it answers now; None where it does not answer."""
     try:
         return probe_vector(getattr(embedder, "embedder", embedder))  # past the cache
@@ -84,4 +84,4 @@ def check_embedder(
         )
 
 
-__all__ = ["PROBE", "check_embedder", "fresh_probe", "probe_vector"]
+__all__ = ["PROBE", "check_embedder", "current_probe", "probe_vector"]

@@ -5,11 +5,11 @@ import pytest
 
 from hf_specclip.errors import FileFormatError
 from hf_specclip.search.index import SpecCLIPIndex
-from hf_specclip.search.places import find_places, place_names
-from hf_specclip.search.questions import understand
+from hf_specclip.search.names import find_hosts, host_names
+from hf_specclip.search.questions import parse_question
 from hf_specclip.search.ranking import rank_sources
 
-PLACES = place_names(["NGC 224", "NGC 104", "Terzan 9"])
+PLACES = host_names(["NGC 224", "NGC 104", "Terzan 9"])
 
 
 @pytest.fixture
@@ -29,16 +29,16 @@ def index():
 
 @pytest.mark.parametrize("name", ["M31", "m 31", "NGC0224", "ngc-224", "Andromeda galaxy"])
 def test_a_host_is_found_by_any_of_its_names(name):
-    assert [host for _, host in find_places(f"LMXB in {name}", PLACES)] == ["NGC 224"]
+    assert [host for _, host in find_hosts(f"LMXB in {name}", PLACES)] == ["NGC 224"]
 
 
 def test_a_host_in_a_question_is_a_condition(index):
-    question = understand("an LMXB in M31", places=index.places)
+    question = parse_question("an LMXB in M31", host_names=index.host_names)
     assert question.hosts == ("NGC 224",)
     assert "in: NGC 224" in question.lines()
     ranked = rank_sources(index, question, index.spectra.embeddings[0], top_k=10)
     assert {row for each in ranked for row in each.rows} == {1, 3, 5}
-    alone = understand("47 Tuc", places=index.places)
+    alone = parse_question("47 Tuc", host_names=index.host_names)
     assert alone.refusal is None
     brightest_first = rank_sources(index, alone, None, top_k=10)
     assert [each.rows for each in brightest_first] == [(4,), (2,), (0,)]
@@ -49,24 +49,26 @@ def test_a_host_in_a_question_is_a_condition(index):
         "in front of M31",
         "outside of M31",
     ):
-        assert f"“{phrase}”" in (understand(f"sources {phrase}", places=index.places).refusal or "")
-    # A name that holds a host's is the source's own.
-    assert understand("the LMXB 4U 3", places=index.places, names=index.names).sources == ("S3",)
-    assert "NGC 253" in understand("an LMXB in NGC 253", places=index.places).unused
+        question = parse_question(f"sources {phrase}", host_names=index.host_names)
+        assert f"“{phrase}”" in (question.refusal or "")
+    # A name of a source may contain the name of a host.
+    question = parse_question("the LMXB 4U 3", host_names=index.host_names, names=index.names)
+    assert question.sources == ("S3",)
+    assert "NGC 253" in parse_question("an LMXB in NGC 253", host_names=index.host_names).unused
 
 
 def test_sources_are_asked_for_by_any_of_their_names(index):
     index.spectra.entries[3]["aliases"] = ["NGC 224-X7", "V* T Pyx"]
-    names = {"places": index.places, "names": index.names}
+    names = {"host_names": index.host_names, "names": index.names}
     for name in ("NGC 224-X7", "ngc224 x7", "T Pyx", "V* T Pyx?"):
-        question = understand(f"What is {name}", **names)
+        question = parse_question(f"What is {name}", **names)
         assert (question.sources, question.hosts, question.refusal) == (("S3",), (), None)
     assert "source: S3" in question.lines()
     [ranked] = rank_sources(index, question, None, top_k=10)
     assert ranked.rows == (3,)
-    like = understand("LMXB similar to T Pyx in M31", **names)
+    like = parse_question("LMXB similar to T Pyx in M31", **names)
     assert (like.like, like.sources, like.hosts, like.words) == (("S3",), (), ("NGC 224",), ())
-    absent = understand("M82 X-1", **names)
+    absent = parse_question("M82 X-1", **names)
     assert absent.unused == ("M82 X-1",)
     assert "or give its position" in absent.refusal
 
@@ -91,6 +93,6 @@ def test_a_compact_index_keeps_entries_and_rounds_numbers(index, tmp_path):
 
 @pytest.mark.parametrize("text", ["M15 X-2", "flaring M5 dwarf", "an M4.5 V star", "SMC X-1"])
 def test_sources_and_spectral_types_are_no_places(text):
-    names = place_names(["NGC 7078", "NGC 5904", "NGC 6121", "NGC 292"])
-    assert find_places(text, names) == []
-    assert find_places("LMXB in M15", names) == [((8, 11), "NGC 7078")]
+    names = host_names(["NGC 7078", "NGC 5904", "NGC 6121", "NGC 292"])
+    assert find_hosts(text, names) == []
+    assert find_hosts("LMXB in M15", names) == [((8, 11), "NGC 7078")]

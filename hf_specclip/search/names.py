@@ -1,4 +1,4 @@
-"""Names in questions: of sources, and of the galaxies and star clusters that they lie in."""
+"""Names of sources and of their host galaxies or star clusters, in queries."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from ..literature.source_names import name_key
 
-# Messier number and NGC number, in turns.
+# Pairs of Messier number and NGC number.
 _MESSIER = """\
 1 1952 2 7089 3 5272 4 6121 5 5904 6 6405 7 6475 8 6523 9 6333 10 6254 11 6705 12 6218 13 6205
 14 6402 15 7078 16 6611 17 6618 18 6613 19 6273 20 6514 21 6531 22 6656 23 6494 24 6603 26 6694
@@ -33,16 +33,16 @@ _NICKNAMES = {
 }
 _CSC_NAME = re.compile(r"^(?:2CXO)?\s*J?(\d{6}(?:\.\d)?[+-]\d{6})\s*([A-Z]?)$", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+(?:[+-]\d+)?")
-# "M15 X-2" is a source; "an M5 dwarf" and "M4.5 V" have a spectral type.
-_NO_PLACE = re.compile(r"\s+(?:U?LX|X)-?\d|[\d.]*\s*(?:e?V\b|dwarf|star|type|giant)", re.IGNORECASE)
-_MOST_WORDS, _MOST_WORDS_OF_NAME, _FEWEST_LETTERS = 3, 4, 2
+# "M15 X-2" is a source; "an M5 dwarf" and "M4.5 V" are spectral types.
+_NOT_HOST = re.compile(r"\s+(?:U?LX|X)-?\d|[\d.]*\s*(?:e?V\b|dwarf|star|type|giant)", re.IGNORECASE)
+_MAX_HOST_WORDS, _MAX_NAME_WORDS, _MIN_LETTERS = 3, 4, 2
 
-# Span of a name in a text, and the source or host it names.
-Named = tuple[tuple[int, int], str]
+# Span of a name in a text, and the source or host that it names.
+NameMatch = tuple[tuple[int, int], str]
 
 
-def plain_name(name: str) -> str:
-    """Return a source's name in one form, so that `2CXO J…`, `2cxoj…` and `J…` are equal."""
+def normalise_name(name: str) -> str:
+    """Normalise the name of a source, so that `2CXO J…`, `2cxoj…` and `J…` are equal."""
     short = " ".join(name.split())
     match = _CSC_NAME.match(short)
     if match:
@@ -50,11 +50,11 @@ def plain_name(name: str) -> str:
     return name_key(short)
 
 
-def place_names(hosts: Iterable[str]) -> dict[str, str]:
-    """Map every name of some hosts, in the form of `name_key`, to the host.
+def host_names(hosts: Iterable[str]) -> dict[str, str]:
+    """Map all names of hosts, normalised by `name_key`, to the host.
 
     Examples:
-        >>> place_names(["NGC 224"])["m31"]
+        >>> host_names(["NGC 224"])["m31"]
         'NGC 224'
     """
     numbers = iter(_MESSIER.split())
@@ -65,31 +65,31 @@ def place_names(hosts: Iterable[str]) -> dict[str, str]:
         key = name_key(host)
         others = nicknames.get(key, ())
         for name in (host, *others, *([messier[key]] if key in messier else [])):
-            if len(name_key(name)) > _FEWEST_LETTERS or key in messier:
+            if len(name_key(name)) > _MIN_LETTERS or key in messier:
                 names.setdefault(name_key(name), host)
     return names
 
 
-def find_names(text: str, names: Mapping[str, str]) -> list[Named]:
-    """Find the sources that a text names.
+def find_names(text: str, names: Mapping[str, str]) -> list[NameMatch]:
+    """Find names of sources in a text.
 
     Args:
-        text: question.
-        names: of `SpecCLIPIndex.names`.
+        text: query.
+        names: see `SpecCLIPIndex.names`.
 
     Returns:
-        Span and source of each, the longest name where several overlap. A single word without a
-        digit is no name.
+        The matches, the longest where several overlap. A single word without a digit does not
+        match.
     """
-    found: list[Named] = []
+    found: list[NameMatch] = []
     words = list(re.finditer(r"\S+", text))
     start = 0
     while start < len(words):
-        for number in range(min(_MOST_WORDS_OF_NAME, len(words) - start), 0, -1):
+        for number in range(min(_MAX_NAME_WORDS, len(words) - start), 0, -1):
             first, last = words[start].start(), words[start + number - 1].end()
             phrase = text[first:last].rstrip(",.;:?!”\"'")
             is_name = any(c.isdigit() for c in phrase) or (number > 1 and phrase[0].isupper())
-            if is_name and (source := names.get(plain_name(phrase))):
+            if is_name and (source := names.get(normalise_name(phrase))):
                 found.append(((first, first + len(phrase)), source))
                 start += number
                 break
@@ -98,25 +98,25 @@ def find_names(text: str, names: Mapping[str, str]) -> list[Named]:
     return found
 
 
-def find_places(text: str, names: Mapping[str, str]) -> list[Named]:
-    """Find the hosts that a text names.
+def find_hosts(text: str, names: Mapping[str, str]) -> list[NameMatch]:
+    """Find names of hosts in a text.
 
     Args:
-        text: question.
-        names: of `place_names`.
+        text: query.
+        names: see `host_names`.
 
     Returns:
-        Span and host of each, the longest name where several overlap.
+        The matches, the longest where several overlap.
     """
     words = list(_WORD.finditer(text))
-    found: list[Named] = []
+    found: list[NameMatch] = []
     start = 0
     while start < len(words):
-        for number in range(min(_MOST_WORDS, len(words) - start), 0, -1):
+        for number in range(min(_MAX_HOST_WORDS, len(words) - start), 0, -1):
             span = (words[start].start(), words[start + number - 1].end())
             phrase = text[slice(*span)]
             host = names.get(name_key(phrase))
-            if host and re.fullmatch(r"[\w\s+–-]+", phrase) and not _NO_PLACE.match(text, span[1]):
+            if host and re.fullmatch(r"[\w\s+–-]+", phrase) and not _NOT_HOST.match(text, span[1]):
                 found.append((span, host))
                 start += number
                 break
@@ -125,4 +125,4 @@ def find_places(text: str, names: Mapping[str, str]) -> list[Named]:
     return found
 
 
-__all__ = ["find_names", "find_places", "place_names", "plain_name"]
+__all__ = ["find_hosts", "find_names", "host_names", "normalise_name"]
