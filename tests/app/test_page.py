@@ -50,7 +50,7 @@ def test_a_spectrum_is_described_and_exported(visit, folder, uploads, tmp_path):
     text = page.inner_text("#sc-results")
     assert "Test source" in text
     assert re.search(r"[\d,.]+ ± [\d.]+\s+net counts", text)
-    assert "trained on simulated sources" in text
+    assert "trained on simulated data" in text
     assert page.locator(".sc-bar").count() >= 3
     shares = [
         float(s.rstrip("%")) for s in page.locator(".sc-bar:not(.sc-kind) em").all_inner_texts()

@@ -27,7 +27,7 @@ def test_overwriting_removes_what_training_made_and_nothing_else(tmp_path):
 def test_a_folder_of_somebody_else_is_refused_whole(tmp_path, overwrite):
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "my_thesis.pdf").write_text("years of work")
-    with pytest.raises(PresetError, match="figures, which training did not make"):
+    with pytest.raises(PresetError, match="figures, which training did not write"):
         prepare_output(tmp_path, MADE, overwrite=overwrite)
     assert (tmp_path / "figures" / "my_thesis.pdf").exists()
 

@@ -133,5 +133,5 @@ def test_two_processes_share_it_and_other_rows_are_refused(model, files, embedde
 
 def test_a_folder_of_something_else_is_left_alone(model, files, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(CheckpointError, match=r"holds mine.txt, which no such job made"):
+    with pytest.raises(CheckpointError, match=r"holds mine.txt, which this command did not write"):
         embed(model, files, tmp_path)

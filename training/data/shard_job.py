@@ -93,7 +93,7 @@ def _check_folder(folder: Path, identity: Mapping[str, Any]) -> None:
         foreign = sorted(path.name for path in folder.iterdir() if path.name[0] != ".")
         if foreign:
             raise CheckpointError(
-                f"{folder} holds {foreign[0]}, which were not written by this command: choose "
+                f"{folder} holds {foreign[0]}, which this command did not write: choose "
                 "another --output"
             )
         write_json(job, identity)

@@ -206,7 +206,7 @@ def prepare_output(output: Path, made: Sequence[str], overwrite: bool) -> None:
     present = [name for name in made if os.path.lexists(output / name)]
     if present and not mark.is_file():
         raise PresetError(
-            f"{output} holds {', '.join(present)}, which was not written by training: move it, or "
+            f"{output} holds {', '.join(present)}, which training did not write: move it, or "
             "choose another --output"
         )
     mark.write_text("{}\n", encoding="utf-8")
