@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hf_specclip.cli.arguments import comma_separated
+from hf_specclip.cli.arguments import add_parser, comma_separated
 from hf_specclip.formatting import plain
 
+from ..tables.command import add_output_options
 from .build import BuildReport, from_files, from_table
 
 SHOWN = 10
@@ -76,21 +77,11 @@ def add_commands(commands: Any) -> None:
 
 
 def _add(
-    commands: Any, name: str, summary: str, epilog: str, build: Callable[..., BuildReport]
+    commands: Any, name: str, summary: str, examples: str, build: Callable[..., BuildReport]
 ) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=summary,
-        description=f"{summary[0].upper()}{summary[1:]}.",
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="DIR", help="output folder"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the splits (default 0)")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing dataset")
-    parser.set_defaults(run=lambda options: _run(options, build))
+    description = f"{summary[0].upper()}{summary[1:]}.\n\n{examples}"
+    parser = add_parser(commands, name, summary, description, lambda given: _run(given, build))
+    add_output_options(parser)
     return parser
 
 

@@ -9,23 +9,26 @@ from typing import Any
 
 import numpy as np
 
+from hf_specclip.cli.arguments import add_parser
+
 from ..folder import check_may_write
 from ..splits import SURVEY_LIMIT, describe_splits
 from . import builder
 from .builder import LocalTables
 
+DESCRIPTION = """\
+Turn tables of detections (PI counts and catalogue columns) and sources (papers, hosts) into a
+dataset. Summaries are sentences of the papers' abstracts; no API key or network is needed.
+
+"""
+
 
 def add_command(commands: Any) -> None:
     """Add `tables` to the commands."""
-    parser = commands.add_parser(
-        "tables",
-        help="turn local tables of detections and sources into a dataset",
-        description="Turn tables of detections (PI counts and catalogue columns) and sources\n"
-        "(papers, hosts) into a dataset. Summaries are sentences of the papers'\n"
-        "abstracts; no API key or network is needed.",
-        epilog=_columns(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    summary = "turn local tables of detections and sources into a dataset"
+    # The builder's documentation lists files and columns.
+    description = DESCRIPTION + (builder.__doc__ or "").partition("\n\n")[2]
+    parser = add_parser(commands, "tables", summary, description, run)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder of the tables")
     parser.add_argument(
         "--survey-limit",
@@ -45,16 +48,21 @@ def add_command(commands: Any) -> None:
         help="use titles and abstracts instead of summaries, from X-ray papers (xray = true) about "
         "the source itself (about = source)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the splits (default 0)")
     parser.add_argument(
         "--hash-splits",
         action="store_true",
         help="split by the sha256 of the group name instead of at random, as `python -m "
         "specclip_training.transfer` does",
     )
-    parser.add_argument("--output", type=Path, required=True, help="output folder")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing dataset")
-    parser.set_defaults(run=run)
+    add_output_options(parser)
+
+
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    """Add the output folder, the seed of the splits and `--overwrite`."""
+    add = parser.add_argument
+    add("-o", "--output", type=Path, required=True, metavar="DIR", help="output folder")
+    add("--seed", type=int, default=0, help="seed of the splits (default 0)")
+    add("--overwrite", action="store_true", help="replace an existing dataset")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -82,9 +90,4 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _columns() -> str:
-    """Return the part of the builder's documentation that lists files and columns."""
-    return (builder.__doc__ or "").partition("\n\n")[2]
-
-
-__all__ = ["add_command", "run"]
+__all__ = ["add_command", "add_output_options", "run"]
