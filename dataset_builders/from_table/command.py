@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_specclip.cli.arguments import add_parser, comma_separated
+from hf_specclip.cli.file_list import HELP, list_files
 from hf_specclip.formatting import plain
 
 from ..tables.command import add_output_options
@@ -70,7 +71,7 @@ def add_commands(commands: Any) -> None:
         _FILES,
         _from_files,
     )
-    files.add_argument("files", nargs="+", type=Path, metavar="FILE", help="PHA file")
+    files.add_argument("files", nargs="+", metavar="FILE", help=HELP)
     files.add_argument(
         "--text-dir", type=Path, metavar="DIR", help="folder of the texts (default: FILE's)"
     )
@@ -101,7 +102,11 @@ def _from_table(options: argparse.Namespace, **settings: Any) -> BuildReport:
 
 
 def _from_files(options: argparse.Namespace, **settings: Any) -> BuildReport:
-    return from_files(options.files, options.output, text_folder=options.text_dir, **settings)
+    def refuse(error: Exception, word: str) -> None:
+        raise ValueError(f"{word}: {error}")
+
+    files = list_files(options.files, refuse)
+    return from_files(files, options.output, text_folder=options.text_dir, **settings)
 
 
 def _pair(word: str) -> tuple[str, str]:

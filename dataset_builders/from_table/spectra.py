@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from hf_specclip.cli.file_list import spectra_below
 from hf_specclip.spectra import XRaySpectrum, energy_grid, read_arf, read_rmf, read_spectrum
 
 from ..contract import ENERGY_RANGE, N_BINS
 from ..tables.columns import CHANNEL_EDGES, N_CHANNELS
 
 _SUFFIXES = (".pha", ".pha2", ".pi", ".fits", ".fit", ".fts")
-_SIDE = re.compile(r"(^|[_.-])(arf|rmf|rsp|bkg|bg|back|background)\d?$", re.IGNORECASE)
 
 
 class SpectrumFiles:
@@ -64,7 +64,7 @@ class SpectrumFiles:
         """
         of_key = {_compact(name): name for name in names if name}
         of_source: dict[str, list[Path]] = {}
-        spectra = [path for paths in self._by_name.values() for path in paths if _is_spectrum(path)]
+        spectra = [Path(path) for path in spectra_below(self.folder)[0]]
         for path in spectra:
             parts = re.split(r"([-._\s]+)", stem(path))
             beginnings = (_compact("".join(parts[:n])) for n in range(len(parts), 0, -1))
@@ -78,12 +78,6 @@ def stem(path: Path) -> str:
     """Return a file's name without `.gz` and the suffix of its format."""
     name = Path(path.name.removesuffix(".gz"))
     return name.stem if name.suffix.lower() in _SUFFIXES else name.name
-
-
-def _is_spectrum(path: Path) -> bool:
-    """Return True for the name of a spectrum, and not of a response or background."""
-    name = path.name.removesuffix(".gz").lower()
-    return name.endswith(_SUFFIXES) and not _SIDE.search(stem(path)) and path.is_file()
 
 
 def _compact(name: str) -> str:
