@@ -234,7 +234,8 @@ def parse_question(
     unused = [match[0] for match in remainder.find(_BY_POSITION, _GALACTIC_CENTRE, _X_SOURCE)]
     quantities = find_quantities(remainder.text)
     mentions = mentioned_classes(remainder.without(quantities))
-    remainder.remove(*((item.start, item.stop) for item in (*quantities, *mentions)))
+    remainder.remove(*((q.start, q.stop) for q in quantities))
+    remainder.remove(*((m.start, m.stop) for m in mentions))
     designations = remainder.find(*_DESIGNATIONS, keep=_is_designation(vocabulary))
     unused += [match[0] for match in designations]
     in_words = [*unused, *(text[slice(*span)] for span, _ in (*hosts, *sources))]

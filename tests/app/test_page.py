@@ -56,7 +56,7 @@ def test_a_spectrum_is_described_and_exported(visit, folder, uploads, tmp_path):
         float(s.rstrip("%")) for s in page.locator(".sc-bar:not(.sc-kind) em").all_inner_texts()
     ]
     assert shares == sorted(shares, reverse=True)
-    rows = page.locator(".sc-card", has_text="with intervals").locator("tbody tr")
+    rows = page.locator(".sc-card", has_text="Inferred catalogue variables").locator("tbody tr")
     assert rows.count() >= 4
     assert page.locator(".sc-card", has_text="Outlier score").locator(".sc-scale i").count() == 1
     assert page.locator("#sc-map .point").count() > 200
