@@ -118,7 +118,7 @@ class Numerals:
     ) -> str:
         """Write a number without symbol and unit."""
         unit = scale or UNITS.get(key, 1.0)
-        sigma = measured.error * (measured.value if measured.scale == LOG else 1.0) / unit
+        sigma = measured.sigma / unit
         if key in _POWERS:
             mantissa, exponent = self._reporter.significant(measured, 2, unit)
             if error:

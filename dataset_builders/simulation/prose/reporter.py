@@ -35,6 +35,11 @@ class Measurement:
     error: float
     scale: str
 
+    @property
+    def sigma(self) -> float:
+        """Return the standard deviation in the units of the value."""
+        return self.error * self.value if self.scale == LOG else self.error
+
 
 @dataclass(frozen=True)
 class WordScale:

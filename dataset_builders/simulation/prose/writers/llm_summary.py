@@ -182,7 +182,7 @@ def _shape(quantity: str, kind: int, reporter: Reporter) -> str:
     return reporter.pick(
         PHRASES.temperatures,
         value=reporter.decimal(measured, digits),
-        error=max(measured.value * measured.error, 10.0 ** -(digits + 1)),
+        error=max(measured.sigma, 10.0 ** -(digits + 1)),
         more=digits + 1,
     )
 

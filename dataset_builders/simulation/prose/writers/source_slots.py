@@ -11,7 +11,7 @@ from typing import Any
 
 from ...source_classes import COMPONENTS
 from ..facts import MPC_IN_CM
-from ..reporter import LOG, Measurement, Reporter
+from ..reporter import Measurement, Reporter
 
 _LIMITS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0)
 
@@ -122,14 +122,9 @@ class SourceSlots:
         return self.fill(self.phrases.models[COMPONENTS[int(self.facts.second)]])
 
 
-def error_of(measured: Measurement) -> float:
-    """Return the standard deviation of a measurement in the units of its value."""
-    return measured.error * measured.value if measured.scale == LOG else measured.error
-
-
 def format_error(measured: Measurement, digits: int, unit: float = 1.0, sigmas: float = 1.0) -> str:
     """Write the error of a measurement with so many decimal places, at least one in the last."""
-    return f"{max(sigmas * error_of(measured) / unit, 10.0**-digits):.{digits}f}"
+    return f"{max(sigmas * measured.sigma / unit, 10.0**-digits):.{digits}f}"
 
 
 def round_limit(value: float, *, upper: bool) -> float:

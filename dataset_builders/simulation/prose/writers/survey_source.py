@@ -11,7 +11,7 @@ from ...source_classes import COMPONENTS, POWER_LAW
 from ..grammar import expand
 from ..phrases import read_phrases
 from ..reporter import Reporter
-from .source_slots import SourceSlots, error_of, format_error, round_limit
+from .source_slots import SourceSlots, format_error, round_limit
 
 PHRASES = read_phrases("writers/survey_abstract")
 # Family of each class: the classes of its name, joined by `|`.
@@ -250,7 +250,7 @@ class Source(SourceSlots):
 
     def _hr(self) -> str:
         measured = self.measured["hardness"]
-        return self.style.number(self.reporter.decimal(measured, 1 + (error_of(measured) < 0.1)))
+        return self.style.number(self.reporter.decimal(measured, 1 + (measured.sigma < 0.1)))
 
     def _hr_eq(self) -> str:
         return f"HR = {self._hr()}"
@@ -276,7 +276,7 @@ class Source(SourceSlots):
         self._tell_model()
         reporter, style, measured = self.reporter, self.style, self.measured["shape"]
         if reporter.chance(0.5):
-            digits = 2 if error_of(measured) < 0.12 and reporter.chance(0.5) else 1
+            digits = 2 if measured.sigma < 0.12 and reporter.chance(0.5) else 1
             text = reporter.decimal(measured, digits)
             return style.number(f"{text}{style.plus_minus}{format_error(measured, digits)}")
         return style.number(reporter.decimal(measured, 1))

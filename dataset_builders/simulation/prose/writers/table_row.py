@@ -82,10 +82,7 @@ def _shape(kind: int, reporter: Reporter, style: str) -> str:
         value = reporter.plain(measured, 2, 1.0 / _KEV_IN_MK)
         return f"a temperature of {value} million kelvin" if style == "words" else f"T = {value} MK"
     digits = 1 if measured.value >= 3.0 else 2
-    value, error = (
-        reporter.decimal(measured, digits),
-        max(measured.value * measured.error, 10.0**-digits),
-    )
+    value, error = reporter.decimal(measured, digits), max(measured.sigma, 10.0**-digits)
     return reporter.pick(PHRASES.temperature[style], v=value, e=error, d=digits)
 
 
