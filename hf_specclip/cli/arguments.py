@@ -109,8 +109,8 @@ def add_plot_option(parser: argparse.ArgumentParser, what: str) -> None:
             raise argparse.ArgumentTypeError(f"{text!r}: end it in .png, .pdf or .svg")
         return Path(text)
 
-    told = f"also draw {what} (png, pdf, svg)"
-    parser.add_argument("--plot", type=image, metavar="IMAGE", help=told)
+    help_text = f"also draw {what} (png, pdf, svg)"
+    parser.add_argument("--plot", type=image, metavar="IMAGE", help=help_text)
 
 
 def print_json(value: Any) -> None:

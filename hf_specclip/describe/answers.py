@@ -154,10 +154,10 @@ def missing_values(index: SpecCLIPIndex, where: IndexFilter) -> tuple[str, ...]:
     if where.classes is not None:
         has_value["class"] = index.sources.label != ""
     n = len(np.unique(index.sources.source))
-    known = {k: len(np.unique(index.sources.source[has])) for k, has in has_value.items()}
+    n_known = {k: len(np.unique(index.sources.source[has])) for k, has in has_value.items()}
     return tuple(
         f"{name}: known for {count:,} of {n:,} sources; the other {n - count:,} are excluded"
-        for name, count in known.items()
+        for name, count in n_known.items()
         if count < n
     )
 
@@ -172,10 +172,10 @@ def _papers_of_sources(
     """Return the papers of the best sources that have any, of an index without texts."""
     ranked = rank_sources(index, question, point, len(index.spectra), where)
     entries = index.spectra.entries
-    found = [each for each in ranked if entries[each.rows[0]].get("papers")][:top_k]
+    with_papers = [each for each in ranked if entries[each.rows[0]].get("papers")][:top_k]
     return tuple(
         papers_of_source(Hit(rank, each.score or 0.0, entries[each.rows[0]], each.rows[0]))
-        for rank, each in enumerate(found, 1)
+        for rank, each in enumerate(with_papers, 1)
     )
 
 

@@ -24,7 +24,7 @@ from .neighbours import (
     group_of,
     hits_at_position,
     map_position,
-    one_card_a_source,
+    nearest_per_source,
     position_links,
     stored_map,
 )
@@ -230,9 +230,9 @@ class Describer:
         Raises:
             ValueError: where neither the caller nor the model names classes.
         """
-        chosen = self.zero_shot_classes(classes)
+        zero_shot = self.zero_shot_classes(classes)
         batch = [self._read(item) for item in spectra]
-        shares = chosen.ranked(self._represent(batch).points)
+        shares = zero_shot.ranked(self._represent(batch).points)
         withheld = ["classes" in self.reasons_to_withhold(each.spectrum) for each in batch]
         return [{} if no else share for share, no in zip(shares, withheld, strict=True)]
 
@@ -240,8 +240,8 @@ class Describer:
         """Return the sections of a description that the instrument of a spectrum, or its unknown
         effective area, rules out, each with the reason.
         """
-        found = instrument_limitations(spectrum, needs_area=self._needs_area)
-        return reasons_to_withhold(tuple(found))
+        limitations = instrument_limitations(spectrum, needs_area=self._needs_area)
+        return reasons_to_withhold(tuple(limitations))
 
     def zero_shot_classes(self, classes: Sequence[str] | None) -> ZeroShotClasses:
         """Return the classes of the model, or those of some names at the model's temperature.
@@ -308,7 +308,7 @@ class Describer:
         """
         index = self.required_index()
         if kind == "papers" and not len(index.papers):
-            hits = one_card_a_source(index.search_name(name, len(index.spectra), where=where))
+            hits = nearest_per_source(index.search_name(name, len(index.spectra), where=where))
             hits = [hit for hit in hits if hit.entry.get("papers")][:top_k]
             return [papers_of_source(replace(hit, rank=rank)) for rank, hit in enumerate(hits, 1)]
         hits = index.search_name(name, top_k, kind=kind, where=where)
@@ -396,7 +396,7 @@ class Describer:
         if self.classes is not None:
             classes = self.classes.ranked(points)
         variables = self._variables(batch, representations)
-        own = [probe.answers(representations.probe_inputs()) for probe in self.probes]
+        probe_answers = [probe.answers(representations.probe_inputs()) for probe in self.probes]
         outliers = self._outlier_scores(batch, representations)
         gallery = {
             "papers": 0 if self.index is None else len(self.index.papers),
@@ -407,20 +407,20 @@ class Describer:
             # What is named at a position of an invented sky would be invented.
             invented = self.index is not None and bool(self.index.about.get("simulated"))
             at_position = [] if invented else hits_at_position(self.index, facts)
-            own_names = [str(hit.entry.get("source_name")) for hit, _ in at_position]
-            near = one_card_a_source(neighbours[row], top_k, own_names)
+            names_at_position = [str(hit.entry.get("source_name")) for hit, _ in at_position]
+            nearest = nearest_per_source(neighbours[row], top_k, names_at_position)
             description = Description(
                 file=label,
                 source=facts,
                 model=self.name,
                 literature=tuple(literature_hit(hit) for hit in texts[row]),
                 at_position=tuple(similar_source(hit, None, gap) for hit, gap in at_position),
-                similar=tuple(self._similar_sources(near)),
+                similar=tuple(self._similar_sources(nearest)),
                 classes=classes[row],
                 class_stands_out=self._stands_out(classes[row]),
                 variables=variables[row],
                 outlier=outliers[row],
-                probes=tuple(answers[row] for answers in own),
+                probes=tuple(answers[row] for answers in probe_answers),
                 map_position=map_position(self.index, neighbours[row]),
                 notes=tuple(self._notes(spectrum, facts)),
                 gallery=gallery,

@@ -240,19 +240,19 @@ class Description:
         """Return a description without the results that its limitations rule out."""
         reasons = reasons_to_withhold(self.limitations)
         variables = tuple(v for v in self.variables if v.name not in reasons)
-        place = None if "similar" in reasons else self.map_position
+        map_position = None if "similar" in reasons else self.map_position
         measured = self.source.get("variability") or {}
         withheld = {name: why for name, why in reasons.items() if name not in measured}
-        limited = replace(self, variables=variables, withheld=withheld, map_position=place)
+        limited = replace(self, variables=variables, withheld=withheld, map_position=map_position)
         # Labels may be of this instrument: their probe says itself what it has not seen.
         return limited.without([*reasons, "probes"] if "similar" in reasons else reasons)
 
     def select(self, sections: Collection[str]) -> Description:
         """Return a description with only some of the `SECTIONS`; the others are empty."""
-        chosen = tuple(name for name in self.sections if name in sections)
+        selected = tuple(name for name in self.sections if name in sections)
         # The check is one of the variables, which are shown with it.
         shown = {*sections, "variables"} if "check" in sections else set(sections)
-        return replace(self.without(set(_ABSENT) - shown), sections=chosen)
+        return replace(self.without(set(_ABSENT) - shown), sections=selected)
 
     def without(self, sections: Collection[str]) -> Description:
         """Return a description without some of the results of the model."""

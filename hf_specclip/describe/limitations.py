@@ -63,12 +63,14 @@ def find_limitations(
         needs_area: the model divides counts by the effective area.
     """
     radius, camera = _aperture_radius(spectrum), spectrum.camera
-    found = [*instrument_limitations(spectrum, needs_area=needs_area)]
+    limitations = [*instrument_limitations(spectrum, needs_area=needs_area)]
     if spectrum.hduclas2 == "BKG":
-        found.append(Limitation("the file is marked as a background spectrum (HDUCLAS2 = BKG)"))
-    found += _energies(facts, spectrum)
-    found += [*_amount(facts, camera), *_pile_up(facts, radius)]
-    return (*found, *_extent(facts, radius))
+        limitations.append(
+            Limitation("the file is marked as a background spectrum (HDUCLAS2 = BKG)")
+        )
+    limitations += _energies(facts, spectrum)
+    limitations += [*_amount(facts, camera), *_pile_up(facts, radius)]
+    return (*limitations, *_extent(facts, radius))
 
 
 def reasons_to_withhold(limitations: Sequence[Limitation]) -> dict[str, str]:

@@ -48,20 +48,20 @@ def read_pairs(describer: Describer, dataset: str | os.PathLike[str]) -> Measure
         others = [name for name in rows.column_names if name not in TEXT_COLUMNS]
         numbers = np.array([texts.add(row, SPLIT) for row in rows.remove_columns(others)], np.int64)
     summaries = [entry["summary"] for entry in texts.entries]
-    written = np.array([any(summary.values()) for summary in summaries], bool)
-    chosen = np.flatnonzero(written[numbers])
-    if rows is None or not len(chosen):
+    has_text = np.array([any(summary.values()) for summary in summaries], bool)
+    with_text = np.flatnonzero(has_text[numbers])
+    if rows is None or not len(with_text):
         raise ValueError(f"{dataset} has no rows with a text in {SPLIT}: split it over its groups")
-    _, text_of_spectrum = np.unique(numbers[chosen], return_inverse=True)
-    kept = [summary for summary, there in zip(summaries, written, strict=True) if there]
+    _, text_of_spectrum = np.unique(numbers[with_text], return_inverse=True)
+    kept = [summary for summary, there in zip(summaries, has_text, strict=True) if there]
     parts = [kept[start : start + BATCH_ROWS] for start in range(0, len(kept), BATCH_ROWS)]
     columns = spectrum_columns(
-        rows.with_format("numpy")[chosen.tolist()],
+        rows.with_format("numpy")[with_text.tolist()],
         describer.model.config.spectrum_config.n_bins,
         with_area=True,
     )
     columns.setdefault("effective_area", np.full(columns["counts"].shape, np.nan))
-    groups = rows[chosen.tolist()]["group"] if "group" in rows.column_names else None
+    groups = rows[with_text.tolist()]["group"] if "group" in rows.column_names else None
     return MeasuredPairs(
         f"{Path(dataset).name}, {SPLIT}",
         {name: values.astype(np.float32) for name, values in columns.items()},

@@ -127,7 +127,7 @@ def group_of(index: SpecCLIPIndex | None, name: str, row: int) -> str:
     return f"\0{row}"
 
 
-def one_card_a_source(
+def nearest_per_source(
     hits: Sequence[Hit], top_k: int | None = None, without: Sequence[str] = ()
 ) -> list[Hit]:
     """Keep the nearest spectrum of each source.
@@ -145,10 +145,10 @@ def one_card_a_source(
         if name not in names:
             names.add(name)
             sources.append(replace(hit, rank=len(sources) + 1))
-    chosen = sources[:top_k]
-    if not any(hit.entry.get("papers") for hit in chosen):
-        chosen += [hit for hit in sources[len(chosen) :] if hit.entry.get("papers")][:1]
-    return chosen
+    nearest = sources[:top_k]
+    if not any(hit.entry.get("papers") for hit in nearest):
+        nearest += [hit for hit in sources[len(nearest) :] if hit.entry.get("papers")][:1]
+    return nearest
 
 
-__all__ = ["hits_at_position", "one_card_a_source", "position_links", "position_name"]
+__all__ = ["hits_at_position", "nearest_per_source", "position_links", "position_name"]

@@ -175,7 +175,7 @@ def check_counts(
     return PosteriorCheck(
         model=best,
         counts=int(counts.sum()),
-        p_value=_whole(counts @ groups, expected @ groups, random),
+        p_value=_posterior_p_value(counts @ groups, expected @ groups, random),
         bands=bands,
         lines=lines,
         unexplained=_unexplained(bands, lines),
@@ -286,7 +286,9 @@ def _scaled(source: np.ndarray, background: np.ndarray, total: int) -> np.ndarra
     return expected * (total / expected.sum(axis=1, keepdims=True))
 
 
-def _whole(counts: np.ndarray, expected: np.ndarray, random: np.random.Generator) -> float:
+def _posterior_p_value(
+    counts: np.ndarray, expected: np.ndarray, random: np.random.Generator
+) -> float:
     """Return the posterior-predictive p of the Poisson deviance of the groups."""
     total = int(counts.sum())
     share = expected / expected.sum(axis=1, keepdims=True)
@@ -358,13 +360,13 @@ def _unexplained(
 ) -> tuple[Departure, ...]:
     """Select what chance does not explain; of overlapping windows the least likely."""
     beyond = [each for each in bands if each.p_value < _ALARM / len(bands)]
-    chosen: list[Departure] = []
+    detected_lines: list[Departure] = []
     for each in sorted(lines, key=lambda line: line.p_value):
         tried = len(LINES) if each.name else len(lines)
-        apart = all(each.high < other.low or each.low > other.high for other in chosen)
+        apart = all(each.high < other.low or each.low > other.high for other in detected_lines)
         if each.p_value < _ALARM / tried and apart:
-            chosen.append(each)
-    return tuple(sorted(beyond + chosen[:3], key=lambda each: each.p_value))
+            detected_lines.append(each)
+    return tuple(sorted(beyond + detected_lines[:3], key=lambda each: each.p_value))
 
 
 def _inside(grid: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -95,10 +95,10 @@ def sample_shapes(
         mean = weights @ deviates
         offset = deviates - mean
         covariance = 1.5 * (weights[:, None] * offset).T @ offset + 1e-5 * np.eye(2)
-    chosen = random.choice(N_DRAWS, N_DRAWS, p=weights)
+    indices = random.choice(N_DRAWS, N_DRAWS, p=weights)
     highest = log_weights.max()
     evidence = float(highest + np.log(np.exp(log_weights - highest).mean()))
-    return DrawnShapes(points[chosen], evidence)
+    return DrawnShapes(points[indices], evidence)
 
 
 def _points(

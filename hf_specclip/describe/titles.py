@@ -45,14 +45,14 @@ def fetch_titles(ids: Collection[str]) -> dict[str, str]:
         OSError: where arXiv does not answer.
         xml.etree.ElementTree.ParseError: where its answer is no Atom feed.
     """
-    chosen = sorted(ids)[:_MOST]
-    query = urlencode({"id_list": ",".join(chosen), "max_results": len(chosen)})
+    requested = sorted(ids)[:_MOST]
+    query = urlencode({"id_list": ",".join(requested), "max_results": len(requested)})
     with urlopen(f"{ADDRESS}?{query}", timeout=_TIMEOUT) as answer:
         feed = ET.fromstring(answer.read(_MAX_BYTES))
     titles = {}
     for entry in feed.iter(f"{_ATOM}entry"):
         address, title = entry.findtext(f"{_ATOM}id"), entry.findtext(f"{_ATOM}title")
-        for identifier in chosen:
+        for identifier in requested:
             if address and title and f"/abs/{identifier}" in address:
                 titles[identifier] = " ".join(title.split())
     return titles

@@ -8,7 +8,7 @@ from hf_specclip.describe import titles
 from hf_specclip.describe.hits import similar_source
 from hf_specclip.describe.neighbours import (
     hits_at_position,
-    one_card_a_source,
+    nearest_per_source,
     position_links,
     position_name,
 )
@@ -24,11 +24,11 @@ def hit(rank, name, **more):
 
 def test_each_source_has_one_card_and_one_has_papers():
     hits = [hit(1, "A"), hit(2, "A"), hit(3, "B"), hit(4, "C"), hit(5, "D", papers=[PAPER])]
-    chosen = one_card_a_source(hits, 2)
+    chosen = nearest_per_source(hits, 2)
     assert [(each.rank, each.entry["source_name"]) for each in chosen] == [
         (1, "A"), (2, "B"), (4, "D")
     ]  # fmt: skip
-    assert [each.entry["source_name"] for each in one_card_a_source(hits, 2, ["A"])] == [
+    assert [each.entry["source_name"] for each in nearest_per_source(hits, 2, ["A"])] == [
         "B", "C", "D"
     ]  # fmt: skip
 

@@ -162,7 +162,9 @@ def read_raw(table: Table, row: int | None, *, behind: bool = False) -> RawSpect
     behind = behind or is_background(table)
     other_errors = table.header.get("POISSERR") is False and "STAT_ERR" in table
     other_errors = not behind and (is_net(table) or other_errors)
-    counts = _whole(table, name, expected, fractions=behind or other_errors, negative=other_errors)
+    counts = _integers(
+        table, name, expected, fractions=behind or other_errors, negative=other_errors
+    )
     stat_error = None
     if "STAT_ERR" in table:
         with np.errstate(over="ignore", invalid="ignore"):
@@ -199,7 +201,7 @@ def read_raw(table: Table, row: int | None, *, behind: bool = False) -> RawSpect
     return raw
 
 
-def _whole(
+def _integers(
     table: Table,
     name: str,
     expected: NDArray[np.float64],
@@ -421,7 +423,7 @@ def background_columns(raw: RawSpectrum) -> RawSpectrum | None:
             )
         per_second = _PER_SECOND.search((table.unit(counts) or "").lower())
         values = values * raw.exposure if per_second else values
-        values = _whole(table, counts, values, fractions=True)
+        values = _integers(table, counts, values, fractions=True)
         total, area = total + values, area + np.asarray(_scaling(table, raw.row, scale))
     return replace(
         raw,

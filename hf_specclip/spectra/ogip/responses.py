@@ -403,11 +403,11 @@ class _Rmf:
 
     def _groups(self, table: Table) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], int]:
         """Return row, first channel and number of channels of each group; and how many rows."""
-        n_grp = _whole(table, "N_GRP", table.vector("N_GRP"))
+        n_grp = _integers(table, "N_GRP", table.vector("N_GRP"))
         if (n_grp < 0).any() or n_grp.max() > MAX_CHANNELS:
             raise table.error("is not a valid number of groups", column="N_GRP", mend=_REMAKE)
         f_chan, n_chan = (
-            _whole(table, name, _first(table, name, n_grp, "N_GRP"))
+            _integers(table, name, _first(table, name, n_grp, "N_GRP"))
             for name in ("F_CHAN", "N_CHAN")
         )
         if (n_chan < 0).any() or (n_chan.size and n_chan.max() > MAX_CHANNELS):
@@ -434,7 +434,7 @@ def _first(table: Table, name: str, numbers: NDArray[np.int64], counter: str) ->
         raise table.error(problem, column=name, mend=_REMAKE) from None
 
 
-def _whole(table: Table, name: str, values: NDArray[Any]) -> NDArray[np.int64]:
+def _integers(table: Table, name: str, values: NDArray[Any]) -> NDArray[np.int64]:
     if values.dtype.kind == "f" and (
         not (np.abs(values) < 2**31).all() or (values != np.rint(values)).any()
     ):
