@@ -1,5 +1,5 @@
-"""Builder of a dataset from the sky: catalogue, archive and literature over the network.
+"""Dataset builder for the Chandra Source Catalog: catalogue, archive and literature services.
 
-Each client talks to one service and knows none of the others; what there is to do, and what became
-of it, stands in a store on disk, so that a build can be killed at any moment and goes on.
+Each service has an independent client. Work and results are kept in a store on disk, so that a
+build can be killed at any time and resumed.
 """

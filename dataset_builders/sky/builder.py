@@ -1,4 +1,4 @@
-"""`CSCPapers`: the work folder of a build as a `datasets` builder, in the contract's columns."""
+"""`datasets` builder for the work folder of a build."""
 
 from __future__ import annotations
 
@@ -35,30 +35,29 @@ VERSION = "0.2.0"
 PAIRS = "default"
 STAGE = "dataset"
 EMBEDDINGS_FOLDER = "embeddings"
-_AT_ONCE = 500
+_ROWS_PER_TABLE = 500
 _DAYS_A_YEAR, _MJD_2000 = 365.25, 51544.5
 
 
 class CSCPapers(datasets.ArrowBasedBuilder):
     """Detections of the Chandra Source Catalog with the literature about their sources.
 
-    The rows are made of the work folder that `specclip dataset build` leaves; nothing is
-    fetched.
+    Reads the work folder of `specclip dataset build`; nothing is downloaded.
 
     Args:
-        config_name: `default` (counts and summaries), `embedded` (with text embeddings, where the
-            build made them) or `spectra` (detections by themselves, for pretraining: those of
-            sources without a summary, too).
-        cache_dir: where `datasets` keeps what it made.
+        config_name: `default` (counts and summaries), `embedded` (also text embeddings, if the
+            build has them) or `spectra` (all detections, including those without a summary, for
+            pretraining).
+        cache_dir: cache folder of `datasets`.
 
     Attributes:
         dataset_info: description of the dataset.
-        configurations: those that there are.
-        texts: source -> `aliases`, `papers` and `summary`, as the contract has them.
+        configurations: available configurations.
+        texts: source -> `aliases`, `papers` and `summary`, as in the contract.
 
     Raises:
-        BuildError: when the build has not come to its end.
-        ValueError: for a configuration that the folder does not have.
+        BuildError: the build is not complete.
+        ValueError: the configuration is not available.
 
     Examples:
         >>> builder = CSCPapers("runs/csc.work", "embedded")  # doctest: +SKIP
@@ -75,40 +74,40 @@ class CSCPapers(datasets.ArrowBasedBuilder):
         stored = {}
         if (self.folder / FILE).is_file():
             self.store = Store(work)
-            stored = dict(self.store.got(STAGE))
+            stored = dict(self.store.iter_results(STAGE))
         if "info" not in stored:
             raise BuildError(
-                f"{work} is not a finished work folder: run `specclip dataset build` to its end "
-                "first"
+                f"{work} has no complete build: finish it with `specclip dataset build`"
             )
         self.dataset_info = SpecCLIPDatasetInfo(**stored["info"])
         self.embedder = None
         if self.dataset_info.text_model is not None:
-            vectors = _Stored(self.dataset_info.text_model)
-            self.embedder = CachedEmbedder(vectors, self.folder / EMBEDDINGS_FOLDER)
-        with_vectors = (EMBEDDED,) if self.embedder is not None else ()
-        self.configurations = (PAIRS, *with_vectors, SPECTRA)
+            embedder = _CacheOnlyEmbedder(self.dataset_info.text_model)
+            self.embedder = CachedEmbedder(embedder, self.folder / EMBEDDINGS_FOLDER)
+        embedded = (EMBEDDED,) if self.embedder is not None else ()
+        self.configurations = (PAIRS, *embedded, SPECTRA)
         if config_name not in self.configurations:
-            way = "; build with --embedder for it" if config_name in CONFIGURATIONS else ""
-            there = ", ".join(self.configurations)
-            raise ValueError(f"configuration {config_name!r} is not in {work}: {there}{way}")
-        # Without a name and a hash of its own, `datasets` hands out another builder's rows.
-        # All that decides the rows is in the store.
-        state = (self.folder / FILE).stat()
-        facts = [VERSION, str(self.folder.resolve()), state.st_size, state.st_mtime_ns]
+            advice = "; build with --embedder" if config_name in CONFIGURATIONS else ""
+            available = ", ".join(self.configurations)
+            raise ValueError(
+                f"configuration {config_name!r} is not in {work} ({available}){advice}"
+            )
+        # The cache key of `datasets`: all rows follow from the store.
+        stat = (self.folder / FILE).stat()
+        fingerprint = [VERSION, str(self.folder.resolve()), stat.st_size, stat.st_mtime_ns]
         super().__init__(
             cache_dir=None if cache_dir is None else str(cache_dir),
             dataset_name="csc_papers",
             config_name=config_name,
-            hash=hashlib.blake2b(json.dumps(facts).encode(), digest_size=16).hexdigest(),
+            hash=hashlib.blake2b(json.dumps(fingerprint).encode(), digest_size=16).hexdigest(),
             version=VERSION,
         )
 
     def write(self, output: str | Path, *, overwrite: bool = False, progress: bool = False) -> str:
-        """Write every configuration into one folder, as a repository of the Hub holds them.
+        """Write all configurations into a folder with the layout of a Hub repository.
 
         Returns:
-            Sizes of the splits, for people; see `write_dataset` for the errors.
+            Sizes of the splits, as text. Raises as `write_dataset`.
         """
         streams = {name: self._streams(name) for name in self.configurations}
         pairs = streams.pop(PAIRS)
@@ -121,13 +120,11 @@ class CSCPapers(datasets.ArrowBasedBuilder):
     def push_to_hub(
         self, repo_id: str, *, private: bool = False, token: str | None = None
     ) -> Published:
-        """Publish every configuration under its name, with the card; see `hub.publish.publish`."""
+        """Publish all configurations and the card; see `hub.publish.publish`."""
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=".push-") as scratch:
             folder = Path(scratch) / self.dataset_info.name
             self.write(folder)
             return publish("dataset", folder, repo_id, private=private, token=token)
-
-    # -- as `datasets` asks for them
 
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(
@@ -144,31 +141,31 @@ class CSCPapers(datasets.ArrowBasedBuilder):
         for number, table in enumerate(self._streams(self.config.name)[split].tables):
             yield datasets.builder.Key(number, 0), table
 
-    # -- rows
-
     @cached_property
     def texts(self) -> dict[str, dict[str, Any]]:
-        """Texts of each source; see the class."""
+        """Texts by source; see the class."""
         limit = int(self.dataset_info.knobs["survey_limit"])
-        known, texts = Literature(self.store, survey_limit=limit), {}
-        for name, result in self.store.got(SUMMARIES_STAGE):
-            source = known.of(name)
-            papers = {paper.id: paper for paper in source.papers} if source else {}
-            kept = [papers[code] for code in result["papers"] if code in papers]
-            kind = {"id_type": "bibcode"}
+        literature, texts = Literature(self.store, survey_limit=limit), {}
+        for name, result in self.store.iter_results(SUMMARIES_STAGE):
+            source = literature.get(name)
+            by_id = {paper.id: paper for paper in source.papers} if source else {}
+            papers = [by_id[code] for code in result["papers"] if code in by_id]
             texts[name] = {
                 "aliases": list(source.aliases) if source else [],
-                "papers": [{"id": p.id, **kind, "title": p.title, "year": p.year} for p in kept],
+                "papers": [
+                    {"id": p.id, "id_type": "bibcode", "title": p.title, "year": p.year}
+                    for p in papers
+                ],
                 "summary": result["sections"],
             }
         return texts
 
     @cached_property
     def rows(self) -> pa.Table:
-        """Detections with a spectrum: the catalogue's columns, and `paired`, `group` and `split`.
+        """Detections with a spectrum: catalogue columns, `paired`, `group` and `split`.
 
         Raises:
-            BuildError: when there is not one pair.
+            BuildError: there is no pair of spectrum and summary.
         """
         catalogue = usable_detections(self.folder)
         binned = pa.array(sorted(self.store.ids(counts.STAGE)), pa.string())
@@ -177,13 +174,15 @@ class CSCPapers(datasets.ArrowBasedBuilder):
         paired = np.array([name in self.texts for name in names], dtype=bool)
         if not paired.any():
             raise BuildError(
-                f"of {len(catalogue):,} detections none has both a spectrum ({len(table):,} do) "
-                f"and a summary ({len(self.texts):,} sources have one): nothing can be written"
+                f"none of the {len(catalogue):,} detections has both a spectrum ({len(table):,} "
+                f"have) and a summary ({len(self.texts):,} sources have): nothing to write"
             )
-        about = {n: (r["otype"] or None, r["host"]) for n, r in self.store.got(SIMBAD_STAGE)}
-        # Detections without a text link fields and hosts as well: pretraining on them must not
-        # show the encoder what it is measured on.
-        papers = {name: [str(p["id"]) for p in of["papers"]] for name, of in self.texts.items()}
+        about = {
+            n: (r["otype"] or None, r["host"]) for n, r in self.store.iter_results(SIMBAD_STAGE)
+        }
+        # Detections without a text are grouped as well, so that pretraining on them does not leak
+        # fields or hosts of the test split.
+        papers = {name: [str(p["id"]) for p in t["papers"]] for name, t in self.texts.items()}
         groups = assign_groups(
             names,
             table["obsid"].to_pylist(),
@@ -192,9 +191,10 @@ class CSCPapers(datasets.ArrowBasedBuilder):
             survey_limit=int(self.dataset_info.knobs["survey_limit"]),
         )
         seed, split_of = self.dataset_info.seed or 0, {}
-        for chosen in (paired, ~np.isin(groups, groups[paired].tolist())):
-            some = list(groups[chosen])
-            split_of |= dict(zip(some, split_groups(some, seed=seed) if some else [], strict=True))
+        for mask in (paired, ~np.isin(groups, groups[paired].tolist())):
+            if labels := list(groups[mask]):
+                splits = split_groups(labels, seed=seed)
+                split_of |= dict(zip(labels, splits, strict=True))
         columns = {
             "source_class": pa.array([about.get(n, (None,))[0] for n in names], pa.string()),
             "paired": pa.array(paired),
@@ -208,20 +208,21 @@ class CSCPapers(datasets.ArrowBasedBuilder):
     def _schema(self, configuration: str) -> pa.Schema:
         if configuration == SPECTRA:
             return spectra_features(N_BINS).arrow_schema
-        with_vectors = configuration == EMBEDDED and self.embedder is not None
-        dimension = self.embedder.dimension if with_vectors else None
+        embedded = configuration == EMBEDDED and self.embedder is not None
+        dimension = self.embedder.dimension if embedded else None
         return contract_features(N_BINS, dimension).arrow_schema
 
     def _streams(self, configuration: str) -> dict[str, TableStream]:
-        """Make the rows of each split, in the order of detections, while they are read."""
+        """Return a lazy stream of tables for each split, in the order of detections."""
         streams, schema = {}, self._schema(configuration)
         for split in SPLITS:
-            chosen = pc.equal(self.rows["split"], split)
+            mask = pc.equal(self.rows["split"], split)
             if configuration != SPECTRA:
-                chosen = pc.and_(chosen, self.rows["paired"])
-            rows = self.rows.filter(chosen)
-            parts = map(rows.slice, range(0, len(rows), _AT_ONCE), itertools.repeat(_AT_ONCE))
-            tables = (self._table(part, schema) for part in parts)
+                mask = pc.and_(mask, self.rows["paired"])
+            rows = self.rows.filter(mask)
+            starts = range(0, len(rows), _ROWS_PER_TABLE)
+            slices = map(rows.slice, starts, itertools.repeat(_ROWS_PER_TABLE))
+            tables = (self._table(part, schema) for part in slices)
             streams[split] = TableStream(len(rows), schema, tables)
         return streams
 
@@ -248,8 +249,8 @@ class CSCPapers(datasets.ArrowBasedBuilder):
         return pa.Table.from_arrays(arrays, schema=schema)
 
 
-class _Stored:
-    """Embedder of a name that computes nothing: its vectors are in the cache or nowhere."""
+class _CacheOnlyEmbedder:
+    """Embedder for cached vectors only; raises `BuildError` for uncached texts."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -260,6 +261,6 @@ class _Stored:
 
     def embed(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
         raise BuildError(
-            "some summaries are not embedded: run the stage `embeddings` first (specclip dataset "
-            "build --stages embeddings)"
+            "some summaries have no cached embedding: run `specclip dataset build --stages "
+            "embeddings` first"
         )

@@ -1,4 +1,4 @@
-"""Counts of spectra in the contract's bins, one item of the store a detection."""
+"""Stage that rebins the counts of each spectrum to the bins of the dataset."""
 
 from __future__ import annotations
 
@@ -18,30 +18,31 @@ from .services.archive import STAGE as SPECTRA_STAGE
 from .work.store import Absent, Item, Store
 
 STAGE = "counts"
-AT_ONCE = 50
+BATCH_SIZE = 50
 _SCALARS = ("exposure", "background_scale")
 _ARRAYS = {"counts": np.int32, "background_counts": np.int32, "effective_area": np.float32}
 
 
 def make_counts(store: Store, folder: Path, names: Mapping[str, str]) -> None:
-    """Read every fetched spectrum that is not yet in bins and deal its counts over them.
+    """Rebin all downloaded spectra.
 
     Args:
-        names: `obsid.obi.region_id` -> name of the source.
+        names: `obsid.obi.region_id` -> source name.
     """
-    fetched = ((d, result) for d, result in store.got(SPECTRA_STAGE) if d in names)
-    wanted = {d: {"name": names[d], "path": result["spectrum"]} for d, result in fetched}
-    store.add(STAGE, wanted)
+    downloaded = ((d, result) for d, result in store.iter_results(SPECTRA_STAGE) if d in names)
+    payloads = {d: {"name": names[d], "path": result["spectrum"]} for d, result in downloaded}
+    store.add(STAGE, payloads)
     spectra = folder / FOLDER
-    store.work(STAGE, lambda items: [{i.id: _bin(i, spectra) for i in items}], at_once=AT_ONCE)
+    store.process(
+        STAGE, lambda items: [{i.id: _bin(i, spectra) for i in items}], batch_size=BATCH_SIZE
+    )
 
 
 def _bin(item: Item, folder: Path) -> bytes | Absent:
     obsid, obi, region = map(int, item.id.split("."))
     try:
         spectrum = read_spectrum(folder / item.payload["path"])
-        # The draws are seeded by the catalogue's identifiers, as for every other source of data,
-        # whatever a file's header calls itself.
+        # Catalogue identifiers, not those of the header, as they seed the random rebinning.
         spectrum = spectrum.replace(
             source_name=item.payload["name"], obsid=obsid, obi=obi, region_id=region
         )
@@ -54,19 +55,19 @@ def _bin(item: Item, folder: Path) -> bytes | Absent:
 
 
 def spectra_columns(store: Store, detections: Sequence[str]) -> dict[str, pa.Array]:
-    """Read the columns of spectra in the order of their detections; null where there is no value.
+    """Return the spectral columns of detections, in order; missing values are null.
 
     Returns:
         `exposure` (s), `background_scale`, and lists of 400: `counts`, `background_counts`,
         `effective_area` (cm²).
     """
-    found = store.results(STAGE, detections)
-    rows = [load(zlib.decompress(found[name])) for name in detections]
+    results = store.results(STAGE, detections)
+    rows = [load(zlib.decompress(results[name])) for name in detections]
     columns: dict[str, pa.Array] = {}
     for name in _SCALARS:
         values = [float(row[name]) if name in row else None for row in rows]
         columns[name] = pa.array(values, pa.float32())
-    for name, kind in _ARRAYS.items():
-        full = np.stack([row.get(name, np.zeros(N_BINS, kind)) for row in rows])
-        columns[name] = list_array(full, np.array([name not in row for row in rows]))
+    for name, dtype in _ARRAYS.items():
+        values = np.stack([row.get(name, np.zeros(N_BINS, dtype)) for row in rows])
+        columns[name] = list_array(values, np.array([name not in row for row in rows]))
     return columns

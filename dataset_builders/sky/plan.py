@@ -1,8 +1,4 @@
-"""Plan of a build: requests, bytes, tokens, dollars and hours.
-
-Requests and bytes are counted from what is known; what is not is measured on a sample that the
-build keeps. Hours are those at the pace agreed with the services.
-"""
+"""Forecast of a build: requests, bytes, tokens, cost and time, from the data fetched so far."""
 
 from __future__ import annotations
 
@@ -19,225 +15,230 @@ from tqdm import tqdm
 from .build import EMBEDDINGS_STAGE, Build
 from .literature import summaries
 from .literature.bibliography import RankedPaper
-from .literature.chat_model import BYTES_A_TOKEN
-from .literature.summaries import USUAL_OUTPUT_TOKENS, CostForecast, ModelSummariser, SummaryError
+from .literature.chat_model import BYTES_PER_TOKEN
+from .literature.summaries import TYPICAL_OUTPUT_TOKENS, CostForecast, ModelSummariser, SummaryError
 from .services import catalogue, full_texts, simbad
-from .services.ads import OBJECTS_STAGE, PAPERS_AT_ONCE, PAPERS_STAGE, ads_token
+from .services.ads import OBJECTS_STAGE, PAPERS_PER_QUERY, PAPERS_STAGE, ads_token
 from .services.archive import STAGE as SPECTRA_STAGE
-from .services.archive import USUAL_BYTES
+from .services.archive import TYPICAL_BYTES
 from .services.catalogue import usable_detections
 
-ADS_A_DAY = 5000
-# A page of the catalogue, which is answered with a redirect; a portion of sources at SIMBAD (by
-# name, by position, identifiers, hosts, references); a full text: one where arXiv has it, else
-# three, with ar5iv and its redirect.
+ADS_DAILY_QUOTA = 5000
+# Requests per page of the catalogue (with a redirect), per batch of sources at SIMBAD (names,
+# positions, identifiers, hosts, references), and for a missing full text (arXiv, ar5iv, redirect).
 _CSC_REQUESTS, _SIMBAD_REQUESTS, _NO_TEXT_REQUESTS = 2, 5, 3
 _SAMPLED_TEXTS = 10
-# Seconds of a model for an answer, and of OpenAI for a request of embeddings: usual values.
-_ANSWER_SECONDS, _VECTORS_SECONDS = 4.0, 2.0
-_TEXTS_A_REQUEST = 512
-# Of an answer, beside its sections: names of the fields, quotes, one bibcode.
-_FORM_TOKENS = 22.0
-_ADA_DOLLARS = 0.10  # a million tokens (openai.com/api/pricing)
-# Abstracts of papers on X-ray sources have about 200 words.
-_USUAL_ABSTRACT = "emission " * 160
+# Typical response times of a language model and of OpenAI's embeddings endpoint, s.
+_MODEL_SECONDS, _EMBEDDING_SECONDS = 4.0, 2.0
+_TEXTS_PER_REQUEST = 512
+# JSON overhead of a summary: field names, quotes, one bibcode.
+_JSON_TOKENS = 22.0
+_ADA_DOLLARS = 0.10  # per million tokens (openai.com/api/pricing)
+# Stand-in for an abstract of about 200 words.
+_TYPICAL_ABSTRACT = "emission " * 160
 _size = partial(tqdm.format_sizeof, suffix="B")
 
 # Evans et al. 2024, ApJS 274, 22.
 CSC_SOURCES, CSC_DETECTIONS = 407_806, 1_304_376
-# Assumed where nothing was fetched yet; a dry run of a part of the sky says better.
-ASSUMED_KNOWN = 0.4  # of the sources, those that SIMBAD knows
-ASSUMED_PAPERS = 1.0  # papers a known source, each counted once for all sources
-ASSUMED_BEHIND = 5.0  # papers behind a summary
-ASSUMED_OPEN, ASSUMED_TEXT = 0.5, 50_000.0  # of the papers, those with a text, and its bytes
-ASSUMED_SUMMARIES = 0.7  # of the known sources, those with a paper that is no survey
+# Assumptions for the full catalogue before any download. A dry run on a region is more accurate.
+ASSUMED_IN_SIMBAD = 0.4  # fraction of sources in SIMBAD
+ASSUMED_PAPERS = 1.0  # distinct papers per source in SIMBAD
+ASSUMED_PAPERS_EACH = 5.0  # papers per summary
+ASSUMED_OPEN, ASSUMED_TEXT = 0.5, 50_000.0  # fraction of papers with a full text, and its bytes
+ASSUMED_SUMMARIES = 0.7  # fraction of the sources in SIMBAD with papers other than surveys
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Amounts of work that a build has to do, and what they take."""
+    """Remaining work of a build, with its cost and duration."""
 
     build: Build
-    sources: int  # of the catalogue, and their detections
+    sources: int
     detections: int
-    known: int  # sources that SIMBAD knows
-    papers: int  # that SIMBAD lists, each once, and those still to be fetched
-    papers_left: int
-    searches: int  # of objects at ADS
-    full_texts: int  # to be asked for, in so many requests each
-    text_requests: float
-    spectra: int  # detections whose files are still to be fetched, and bytes of each
-    bytes_each: float
-    stored: int  # bytes of the spectra that are there
-    rows: int  # pairs of the dataset, at most
+    in_simbad: int  # sources in SIMBAD
+    papers: int  # distinct papers listed by SIMBAD
+    papers_left: int  # of these, not yet fetched
+    searches: int  # object searches in ADS
+    full_texts: int  # full texts not yet requested
+    text_requests: float  # requests per full text
+    spectra: int  # detections to download
+    bytes_each: float  # per detection
+    stored: int  # bytes of the downloaded spectra
+    rows: int  # maximum number of pairs in the dataset
     summaries: CostForecast | None  # None for the extractive summariser
-    texts: int  # summaries to embed, and tokens of each
-    text_tokens: float
-    more_requests: Mapping[str, int]  # of the first stages, by service
+    texts: int  # summaries to embed
+    text_tokens: float  # per summary
+    more_requests: Mapping[str, int]  # of the catalogue stages, by service
     title: str = ""
 
     @property
     def requests(self) -> dict[str, int]:
-        """Requests still to be sent, by service: csc, simbad, ads, arxiv, archive."""
+        """Remaining requests by service: csc, simbad, ads, arxiv, archive."""
         return {
             **self.more_requests,
-            "ads": -(-self.papers_left // PAPERS_AT_ONCE) + self.searches,
+            "ads": -(-self.papers_left // PAPERS_PER_QUERY) + self.searches,
             "arxiv": round(self.full_texts * self.text_requests),
             "archive": -(-self.spectra // self.build.options.batch),
         }
 
     @property
     def spectra_bytes(self) -> float:
-        """Bytes of spectra that are still to come."""
+        """Bytes still to download."""
         return self.spectra * self.bytes_each
 
     @property
     def embedding_tokens(self) -> float:
-        """Tokens to embed."""
+        """Remaining tokens to embed."""
         return self.texts * self.text_tokens if self.build.options.embedder else 0.0
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Seconds for which each service makes the build wait."""
+        """Duration by service, s."""
         options, services, requests = self.build.options, self.build.services, self.requests
         seconds = {
             name: n / getattr(services, f"{name}_per_second") for name, n in requests.items()
         }
-        days = max(0, math.ceil(requests["ads"] / ADS_A_DAY) - 1)
+        days = max(0, math.ceil(requests["ads"] / ADS_DAILY_QUOTA) - 1)
         seconds["ads"] = max(seconds["ads"], days * 86_400.0)
-        asked = self.summaries.questions if self.summaries else 0
-        answers = asked * _ANSWER_SECONDS / getattr(self.build.summariser, "workers", 1)
-        seconds["model"] = min(answers, 86_400.0) if options.model_batches else answers
+        n_requests = self.summaries.requests if self.summaries else 0
+        model = n_requests * _MODEL_SECONDS / getattr(self.build.summariser, "workers", 1)
+        seconds["model"] = min(model, 86_400.0) if options.model_batches else model
         texts = 3 * self.texts if options.embedder else 0
-        seconds["embeddings"] = texts / _TEXTS_A_REQUEST * _VECTORS_SECONDS
+        seconds["embeddings"] = texts / _TEXTS_PER_REQUEST * _EMBEDDING_SECONDS
         return {name: value for name, value in seconds.items() if value}
 
     def __str__(self) -> str:
         ads, arxiv, archive = (self.requests[name] for name in ("ads", "arxiv", "archive"))
         lines = [
             self.title,
-            f"detections: {self.detections:,} of {self.sources:,} sources; {self.known:,} in "
-            "SIMBAD",
-            f"papers: {self.papers:,} that SIMBAD lists, {self.papers - self.papers_left:,} of "
-            f"them are there; about {ads:,} requests to ADS ({ads / ADS_A_DAY:.2f} days of its "
-            "allowance)",
-            f"full texts: {self.full_texts:,}, in about {arxiv:,} requests"
-            if self.full_texts
-            else "",
-            f"spectra: {self.spectra:,} detections, about {_size(self.spectra_bytes)} "
-            f"({self.bytes_each / 1e3:.0f} kB each) beside the {_size(self.stored)} that are "
-            f"there, in {archive:,} requests",
+            f"detections: {self.detections:,} of {self.sources:,} sources, {self.in_simbad:,} of "
+            "them in SIMBAD",
+            f"papers: {self.papers:,} listed by SIMBAD, {self.papers - self.papers_left:,} "
+            f"already fetched; about {ads:,} ADS requests ({ads / ADS_DAILY_QUOTA:.2f} daily "
+            "quotas)",
+            f"full texts: {self.full_texts:,}, about {arxiv:,} requests" if self.full_texts else "",
+            f"spectra: {self.spectra:,} detections to download, about "
+            f"{_size(self.spectra_bytes)} ({self.bytes_each / 1e3:.0f} kB each), "
+            f"{_size(self.stored)} already downloaded; {archive:,} requests",
             f"summaries: {self.summaries or 'extractive, no cost'}",
             self._embeddings(),
             f"dataset: at most {self.rows:,} pairs",
-            f"time: about {_duration(sum(self.seconds.values()))} at the services' pace: "
+            f"time: about {_duration(sum(self.seconds.values()))} at the request rates: "
             + ", ".join(f"{name} {_duration(s)}" for name, s in self.seconds.items()),
         ]
         return "\n".join(filter(None, lines))
 
     def _embeddings(self) -> str:
         tokens, model = self.embedding_tokens, self.build.options.embedder or ""
-        price = "at no cost"
+        price = "no cost"
         if model in ("openai", "openai:text-embedding-ada-002"):
             price = f"about ${tokens * _ADA_DOLLARS / 1e6:,.2f}"
         elif model.startswith("openai"):
-            price = "at an unknown price"
+            price = "price unknown"
         text = f"embeddings: {3 * self.texts:,} texts, about {tokens:,.0f} tokens, {price}"
         return text if model else ""
 
 
-def sample(build: Build, questions: int = 0) -> None:
-    """Fetch a little of the spectra and papers, to know how large they are; it is kept.
+def sample(build: Build, requests: int = 0) -> None:
+    """Fetch a small sample of spectra and papers, to measure their sizes; the build keeps it.
 
     Args:
-        build: after `ONE_AFTER_ANOTHER`.
-        questions: to ask the model, too: how long its answers are cannot be known otherwise.
+        build: after `CATALOGUE_STAGES`.
+        requests: number of summaries to request, to measure the output length.
     """
-    with build.alone("spectra", "counts", "papers", "full_texts", "summaries"):
-        build.archive.want(build.wanted_detections())
+    with build.lock_stages("spectra", "counts", "papers", "full_texts", "summaries"):
+        build.archive.enqueue(build.detections_to_fetch())
         if not build.store.ids(SPECTRA_STAGE):
-            build.archive.fetch(most=build.options.batch)
+            build.archive.fetch(limit=build.options.batch)
         if ads_token() is None:
-            return  # papers are then taken to be as long as usual
+            return  # typical abstracts are assumed
         if not build.store.ids(PAPERS_STAGE):
-            build.ads.fetch_papers(build.references(), most=1)
-        known = build.literature()
+            build.ads.fetch_papers(build.references(), limit=1)
+        literature = build.literature()
         if build.options.full_texts and not build.store.ids(full_texts.STAGE):
-            behind = (p.id for _, papers in build.pairs(known) for p in papers if p.abstract)
-            build.open_texts.fetch(itertools.islice(behind, _SAMPLED_TEXTS))
-        if questions and isinstance(build.summariser, ModelSummariser):
-            pairs = build.to_summarise(known)
+            ids = (p.id for _, papers in build.pairs(literature) for p in papers if p.abstract)
+            build.full_text_client.fetch(itertools.islice(ids, _SAMPLED_TEXTS))
+        if requests and isinstance(build.summariser, ModelSummariser):
+            pairs = build.pairs_to_summarise(literature)
             with_text = (pair for pair in pairs if any(paper.abstract for paper in pair[1]))
-            for source, papers in itertools.islice(with_text, questions):
+            for source, papers in itertools.islice(with_text, requests):
                 with contextlib.suppress(SummaryError):
                     build.summariser.summarise(source, papers)
 
 
 def forecast(build: Build) -> Forecast:
-    """Forecast the rest of a build, as far as is known by now.
+    """Forecast the remaining work of a build.
 
-    Of the whole catalogue, before SIMBAD was asked about all of it, that is the plan for it.
+    For the full catalogue, assumptions are used until catalogue and SIMBAD have been queried.
     """
     states = [build.store.counts(stage) for stage in (catalogue.STAGE, simbad.STAGE)]
-    complete = all(of["got"] and not of["wanted"] for of in states)
-    whole = build.selection.everything and not complete
-    return _whole_catalogue(build) if whole else _count(build)
+    complete = all(counts["got"] and not counts["wanted"] for counts in states)
+    if build.selection.everything and not complete:
+        return _forecast_full_catalogue(build)
+    return _forecast_from_store(build)
 
 
-def _count(build: Build) -> Forecast:
+def _forecast_from_store(build: Build) -> Forecast:
     store, options, summariser = build.store, build.options, build.summariser
-    build.archive.want(build.wanted_detections())
+    build.archive.enqueue(build.detections_to_fetch())
     left, bytes_each, stored = build.archive.forecast()
     names = usable_detections(build.work)["name"].to_pylist()
-    known, searched = store.counts(simbad.STAGE)["got"], store.counts(OBJECTS_STAGE)
-    searches = known - sum(searched.values()) + searched["wanted"] if options.search_objects else 0
-    literature, codes = build.literature(), build.references()
-    behind = {source.name: {p.id for p in papers} for source, papers in build.pairs(literature)}
-    read, is_open, text_bytes, text_requests = _full_texts(build)
+    in_simbad, searches = store.counts(simbad.STAGE)["got"], 0
+    if options.search_objects:
+        searched = store.counts(OBJECTS_STAGE)
+        searches = in_simbad - sum(searched.values()) + searched["wanted"]
+    literature, bibcodes = build.literature(), build.references()
+    papers_of = {source.name: {p.id for p in papers} for source, papers in build.pairs(literature)}
+    requested, open_fraction, text_bytes, text_requests = _full_text_statistics(build)
     cost = None
     if isinstance(summariser, ModelSummariser):
-        got = (paper["abstract"] for _, paper in store.got(PAPERS_STAGE))
-        lengths = [len(abstract.encode()) for abstract in got if abstract]
-        mean = sum(lengths) / len(lengths) if lengths else float(len(_USUAL_ABSTRACT))
+        abstracts = (paper["abstract"] for _, paper in store.iter_results(PAPERS_STAGE))
+        lengths = [len(abstract.encode()) for abstract in abstracts if abstract]
+        mean = sum(lengths) / len(lengths) if lengths else float(len(_TYPICAL_ABSTRACT))
 
-        def expected(paper: RankedPaper) -> RankedPaper:
+        def with_expected_length(paper: RankedPaper) -> RankedPaper:
             size = len(paper.abstract.encode()) if paper.abstract else mean
-            if options.full_texts and paper.id not in read:
-                size += is_open * (text_bytes - size)
+            if options.full_texts and paper.id not in requested:
+                size += open_fraction * (text_bytes - size)
             elif paper.abstract:
                 return paper
-            repeats = round(size) // len(_USUAL_ABSTRACT) + 1
-            return replace(paper, abstract=(_USUAL_ABSTRACT * repeats)[: round(size)])
+            repeats = round(size) // len(_TYPICAL_ABSTRACT) + 1
+            return replace(paper, abstract=(_TYPICAL_ABSTRACT * repeats)[: round(size)])
 
-        pairs = ((s, [*map(expected, papers)]) for s, papers in build.to_summarise(literature))
+        pairs = (
+            (source, [*map(with_expected_length, papers)])
+            for source, papers in build.pairs_to_summarise(literature)
+        )
         cost = summariser.forecast(pairs, batches=options.model_batches)
-    made = [
+    texts = [
         " ".join(filter(None, item.result["sections"].values()))
         for item in store.items(summaries.STAGE, ("got",))
         if item.payload["summariser"] == summariser.name
     ]
-    answer = cost.output_tokens / cost.questions if cost and cost.questions else USUAL_OUTPUT_TOKENS
-    text_tokens = max(0.0, answer - _FORM_TOKENS)
-    if made:
-        text_tokens = sum(map(len, made)) / len(made) / BYTES_A_TOKEN
+    output = float(TYPICAL_OUTPUT_TOKENS)
+    if cost and cost.requests:
+        output = cost.output_tokens / cost.requests
+    text_tokens = max(0.0, output - _JSON_TOKENS)
+    if texts:
+        text_tokens = sum(map(len, texts)) / len(texts) / BYTES_PER_TOKEN
     embedded = store.results(EMBEDDINGS_STAGE, [str(options.embedder)])
-    to_embed = len(behind)
-    if build.embedded in embedded.values():
-        to_embed = sum(1 for _ in build.to_summarise(literature))
+    to_embed = len(papers_of)
+    if build.embedding_settings in embedded.values():
+        to_embed = sum(1 for _ in build.pairs_to_summarise(literature))
     return Forecast(
         build,
         sources=len(set(names)),
         detections=len(names),
-        known=known,
-        papers=len(codes),
-        papers_left=len(codes - store.ids(PAPERS_STAGE, "got", "absent", "failed")),
+        in_simbad=in_simbad,
+        papers=len(bibcodes),
+        papers_left=len(bibcodes - store.ids(PAPERS_STAGE, "got", "absent", "failed")),
         searches=searches,
-        full_texts=len(set().union(*behind.values()) - read) if options.full_texts else 0,
+        full_texts=len(set().union(*papers_of.values()) - requested) if options.full_texts else 0,
         text_requests=text_requests,
         spectra=left,
         bytes_each=bytes_each,
         stored=stored,
-        rows=sum(name in behind for name in names),
+        rows=sum(name in papers_of for name in names),
         summaries=cost,
         texts=to_embed,
         text_tokens=text_tokens,
@@ -245,61 +246,58 @@ def _count(build: Build) -> Forecast:
     )
 
 
-def _full_texts(build: Build) -> tuple[set[str], float, float, float]:
-    """Return the papers whose full text was asked for, and of these: share open, bytes, requests.
+def _full_text_statistics(build: Build) -> tuple[set[str], float, float, float]:
+    """Return statistics of the full texts requested so far, or assumptions if there are none.
 
-    The last three are assumed where none was asked for.
+    Returns:
+        Papers, fraction with a full text, mean bytes, mean requests per paper.
     """
-    got = dict(build.store.got(full_texts.STAGE))
+    found = dict(build.store.iter_results(full_texts.STAGE))
     absent = list(build.store.items(full_texts.STAGE, ("absent",)))
-    n, size = len(got) + len(absent), sum(result["bytes"] for result in got.values())
+    n, size = len(found) + len(absent), sum(result["bytes"] for result in found.values())
     if not n:
         requests = ASSUMED_OPEN + (1 - ASSUMED_OPEN) * _NO_TEXT_REQUESTS
         return set(), ASSUMED_OPEN, ASSUMED_TEXT, requests
-    sent = len(got) + _NO_TEXT_REQUESTS * sum(bool(item.payload["arxiv"]) for item in absent)
-    ids = {*got, *(item.id for item in absent)}
-    return ids, len(got) / n, size / max(len(got), 1), sent / n
+    sent = len(found) + _NO_TEXT_REQUESTS * sum(bool(item.payload["arxiv"]) for item in absent)
+    ids = {*found, *(item.id for item in absent)}
+    return ids, len(found) / n, size / max(len(found), 1), sent / n
 
 
-def _whole_catalogue(build: Build) -> Forecast:
-    """Forecast the whole catalogue, before anything was fetched.
-
-    Sources, detections and files are counted; what share of them the literature knows is assumed
-    (`ASSUMED_…`).
-    """
+def _forecast_full_catalogue(build: Build) -> Forecast:
+    """Forecast the full catalogue from its published size and the assumptions above."""
     options, summariser = build.options, build.summariser
-    known = round(CSC_SOURCES * ASSUMED_KNOWN)
-    n_summaries, papers = round(known * ASSUMED_SUMMARIES), round(known * ASSUMED_PAPERS)
+    in_simbad = round(CSC_SOURCES * ASSUMED_IN_SIMBAD)
+    n_summaries, papers = round(in_simbad * ASSUMED_SUMMARIES), round(in_simbad * ASSUMED_PAPERS)
     cost = None
     if isinstance(summariser, ModelSummariser):
-        is_open = ASSUMED_OPEN if options.full_texts else 0.0
-        text = is_open * ASSUMED_TEXT + (1 - is_open) * len(_USUAL_ABSTRACT)
-        size = summariser.fixed_bytes + ASSUMED_BEHIND * text
-        tokens = n_summaries * size / BYTES_A_TOKEN, float(n_summaries * USUAL_OUTPUT_TOKENS)
-        dollars = summariser.model.dollars(*tokens, batched=options.model_batches)
+        open_fraction = ASSUMED_OPEN if options.full_texts else 0.0
+        text = open_fraction * ASSUMED_TEXT + (1 - open_fraction) * len(_TYPICAL_ABSTRACT)
+        size = summariser.fixed_bytes + ASSUMED_PAPERS_EACH * text
+        tokens = n_summaries * size / BYTES_PER_TOKEN, float(n_summaries * TYPICAL_OUTPUT_TOKENS)
+        dollars = summariser.model.price(*tokens, batched=options.model_batches)
         cost = CostForecast(n_summaries, *tokens, dollars)
     pages = -(-CSC_DETECTIONS // catalogue.PAGE_ROWS) + 360 // catalogue.SLICE_DEGREES
-    portions = -(-CSC_SOURCES // simbad.AT_ONCE)
+    batches = -(-CSC_SOURCES // simbad.SOURCES_PER_QUERY)
     return Forecast(
         build,
         sources=CSC_SOURCES,
         detections=CSC_DETECTIONS,
-        known=known,
+        in_simbad=in_simbad,
         papers=papers,
         papers_left=papers,
-        searches=known if options.search_objects else 0,
+        searches=in_simbad if options.search_objects else 0,
         full_texts=papers if options.full_texts else 0,
-        text_requests=_full_texts(build)[3],
-        spectra=round(CSC_DETECTIONS * (1.0 if options.unpaired else ASSUMED_KNOWN)),
-        bytes_each=float(sum(USUAL_BYTES[kind] for kind in options.kinds)),
+        text_requests=_full_text_statistics(build)[3],
+        spectra=round(CSC_DETECTIONS * (1.0 if options.unpaired else ASSUMED_IN_SIMBAD)),
+        bytes_each=float(sum(TYPICAL_BYTES[kind] for kind in options.kinds)),
         stored=0,
-        rows=round(CSC_DETECTIONS * ASSUMED_KNOWN * ASSUMED_SUMMARIES),
+        rows=round(CSC_DETECTIONS * ASSUMED_IN_SIMBAD * ASSUMED_SUMMARIES),
         summaries=cost,
         texts=n_summaries,
-        text_tokens=USUAL_OUTPUT_TOKENS - _FORM_TOKENS,
-        more_requests={"csc": _CSC_REQUESTS * pages, "simbad": _SIMBAD_REQUESTS * portions},
-        title="The whole Chandra Source Catalog 2.1, before it was fetched (its size is known, "
-        "what the literature says of it assumed)",
+        text_tokens=TYPICAL_OUTPUT_TOKENS - _JSON_TOKENS,
+        more_requests={"csc": _CSC_REQUESTS * pages, "simbad": _SIMBAD_REQUESTS * batches},
+        title="Full Chandra Source Catalog 2.1, before any download: catalogue sizes are known, "
+        "the coverage of the literature is assumed",
     )
 
 

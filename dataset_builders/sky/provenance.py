@@ -1,4 +1,4 @@
-"""Provenance of a dataset, for its card: services, queries, dates, terms, and an account."""
+"""Provenance of a dataset for its card: services, queries, versions, and outcomes of all items."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .services import full_texts, simbad, sources
 from .services.ads import OBJECTS_STAGE, PAPERS_STAGE
 from .services.archive import STAGE as SPECTRA_STAGE
 from .services.catalogue import read_catalogue
-from .services.polite_session import public_address
+from .services.http_session import public_address
 from .settings import Selection, Services
 from .work.store import Store
 
-LOST_FILE = "lost.tsv"
+MISSING_FILE = "lost.tsv"
 ITEM_STAGES = (
     sources.STAGE, simbad.STAGE, OBJECTS_STAGE, PAPERS_STAGE, full_texts.STAGE, SPECTRA_STAGE,
     counts.STAGE, summaries.STAGE,
@@ -39,60 +39,60 @@ def describe(
     summariser: Summariser,
     embedder: str | None,
 ) -> str:
-    """Describe a dataset for its card: account, services, queries, versions, licence, citations."""
-    asked = ", ".join(f"{name} {value}" for name, value in selection.facts().items())
+    """Render the provenance section of the dataset card."""
+    selected = ", ".join(f"{name} {value}" for name, value in selection.summary().items())
     rows = [
-        ("detections", services.csc_tap, f"TAP: {asked}", "CSC 2.1"),
-        ("spectra", services.archive, "files of these detections", "rel2.1"),
-        ("identifiers, references", services.simbad_tap, "by name, else position", "—"),
+        ("detections", services.csc_tap, f"TAP: {selected}", "CSC 2.1"),
+        ("spectra", services.archive, "data products of these detections", "rel2.1"),
+        ("identifiers, references", services.simbad_tap, "by name, else by position", "—"),
         ("papers, abstracts", services.ads, "by bibcode and SIMBAD number", "v1"),
-        ("summaries", "", "papers most about the source", summariser.name),
-        ("text_embedding", "", "the three sections apart", embedder or ""),
+        ("summaries", "", "highest-ranked papers of the source", summariser.name),
+        ("text_embedding", "", "each of the three sections", embedder or ""),
     ]
-    cells = [(w, public_address(url) if url else "—", q, v) for w, url, q, v in rows if v]
-    folded = [[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in cells]
+    cells = [(d, public_address(url) if url else "—", q, v) for d, url, q, v in rows if v]
+    escaped = [[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in cells]
     card = Template(TEMPLATE.read_text(encoding="utf-8"))
-    return card.render(account=describe_account(store, work), date=date, rows=folded)
+    return card.render(outcomes=describe_outcomes(store, work), date=date, rows=escaped)
 
 
-def describe_account(store: Store, work: Path) -> str:
-    """Count in sentences where each name, detection, source, paper and spectrum ended."""
+def describe_outcomes(store: Store, work: Path) -> str:
+    """Summarise in sentences the outcomes of names, detections, sources, papers and spectra."""
     masks = read_catalogue(work)["masked"].to_pylist()
     masked = Counter(reason for reason in masks if reason)
     reasons = ", ".join(f"{n:,} {reason}" for reason, n in sorted(masked.items()))
-    of = {stage: store.counts(stage) for stage in ITEM_STAGES}
-    total = {stage: sum(states.values()) for stage, states in of.items()}
-    names, spectra, known = of[sources.STAGE], of[SPECTRA_STAGE], of[simbad.STAGE]
-    papers, full = of[PAPERS_STAGE], of[full_texts.STAGE]
-    asked = (sources.STAGE, SPECTRA_STAGE, simbad.STAGE, summaries.STAGE, PAPERS_STAGE)
-    left = [f"{of[stage]['wanted']:,} {stage}" for stage in asked if of[stage]["wanted"]]
+    states = {stage: store.counts(stage) for stage in ITEM_STAGES}
+    total = {stage: sum(of_stage.values()) for stage, of_stage in states.items()}
+    names, spectra, objects = states[sources.STAGE], states[SPECTRA_STAGE], states[simbad.STAGE]
+    papers, texts = states[PAPERS_STAGE], states[full_texts.STAGE]
+    stages = (sources.STAGE, SPECTRA_STAGE, simbad.STAGE, summaries.STAGE, PAPERS_STAGE)
+    pending = [f"{states[s]['wanted']:,} {s}" for s in stages if states[s]["wanted"]]
     sentences = {
-        f"Of {total[sources.STAGE]:,} names, {names['got']:,} are sources of the catalogue.":
+        f"{names['got']:,} of {total[sources.STAGE]:,} names are sources of the catalogue.":
             total[sources.STAGE],
-        f"Of {len(masks):,} ACIS detections, {sum(masked.values()):,} are masked"
+        f"{sum(masked.values()):,} of {len(masks):,} ACIS detections are masked"
         + (f" ({reasons})." if reasons else "."): True,
-        f"SIMBAD knows {known['got']:,} of {total[simbad.STAGE]:,} sources; "
-        f"{of[summaries.STAGE]['got']:,} have a summary.": True,
-        f"ADS knows {papers['got']:,} of {total[PAPERS_STAGE]:,} papers.": True,
-        f"Of {total[full_texts.STAGE]:,} full texts asked for, {full['got']:,} are open and "
-        f"{full['failed']:,} failed.": total[full_texts.STAGE],
-        f"Of {total[SPECTRA_STAGE]:,} spectra asked for, {spectra['got']:,} came, "
-        f"{spectra['absent']:,} are not in the archive and {spectra['failed']:,} failed; "
-        f"{of[counts.STAGE]['absent']:,} could not be read.": True,
-        f"Still to come: {', '.join(left)}.": left,
+        f"{objects['got']:,} of {total[simbad.STAGE]:,} sources are in SIMBAD; "
+        f"{states[summaries.STAGE]['got']:,} have a summary.": True,
+        f"{papers['got']:,} of {total[PAPERS_STAGE]:,} papers are in ADS.": True,
+        f"{texts['got']:,} of {total[full_texts.STAGE]:,} full texts were found; "
+        f"{texts['failed']:,} failed.": total[full_texts.STAGE],
+        f"{spectra['got']:,} of {total[SPECTRA_STAGE]:,} spectra were downloaded; "
+        f"{spectra['absent']:,} are not in the archive, {spectra['failed']:,} failed and "
+        f"{states[counts.STAGE]['absent']:,} could not be read.": True,
+        f"Still queued: {', '.join(pending)}.": pending,
     }  # fmt: skip
-    return " ".join(sentence for sentence, said in sentences.items() if said)
+    return " ".join(sentence for sentence, shown in sentences.items() if shown)
 
 
-def list_lost(store: Store, work: Path, shown: int = 3) -> str:
-    """Name some items of each stage that failed or are absent, and list all in a file."""
-    listing, lines = work / LOST_FILE, []
+def report_missing(store: Store, work: Path, shown: int = 3) -> str:
+    """List failed and absent items in a file, and return some of each stage."""
+    listing, lines = work / MISSING_FILE, []
     with atomic_file(listing) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, delimiter="\t")
         table.writerow(("stage", "state", "item", "reason"))
         for stage, state in itertools.product(ITEM_STAGES, ("failed", "absent")):
             for number, item in enumerate(store.items(stage, (state,))):
-                table.writerow((stage, state, item.id, item.why))
+                table.writerow((stage, state, item.id, item.reason))
                 if number < shown:
-                    lines.append(f"  {stage}, {state}: {item.id}: {item.why}")
-    return "\n".join([f"Not all came; {listing} lists them, such as", *lines]) if lines else ""
+                    lines.append(f"  {stage}, {state}: {item.id}: {item.reason}")
+    return "\n".join([f"Failed or absent items (all are in {listing}):", *lines]) if lines else ""

@@ -1,1 +1,1 @@
-"""Literature of a source: papers, full texts, summaries and their embeddings."""
+"""Literature of sources: ranked papers, summaries by language models and by extraction."""

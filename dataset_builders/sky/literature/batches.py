@@ -1,10 +1,9 @@
-"""Client of OpenAI's Batch API: half the price, answers within a day.
+"""Client of OpenAI's Batch API: half the price, responses within a day.
 
-The questions that are open at a time go up as one file, or as many as the account may have waiting;
-the answers go into the store that single questions use, too, and are checked like theirs. An answer
-may lead to a further question (a summary of notes, a second try), which is in the next file. The
-number of a batch is on the disk as soon as the server has said it, and a batch whose number was
-lost with a killed process is found again by its label.
+All pending requests are sent as a batch, as far as the account's limit on enqueued tokens allows.
+Responses go to the same cache as single ones. Follow-up requests (a summary of notes, a second
+attempt) are in the next batch. The batch id is stored for resuming; if a kill prevented that, the
+batch is found by its label in the metadata.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from tqdm.auto import tqdm
 
 from ..work.store import Store
 from .chat_model import (
-    FEWEST_BYTES_A_TOKEN,
     FILTERED,
-    FILTERED_ANSWER,
-    Answer,
+    FILTERED_RESPONSE,
+    MIN_BYTES_PER_TOKEN,
+    ChatResponse,
     Messages,
     ModelError,
-    size_of,
+    message_bytes,
 )
 from .summaries import ModelSummariser, Pairs
 
@@ -36,22 +35,23 @@ logger = logging.getLogger(__name__)
 STAGE = "batches"
 ENDPOINT = "/v1/chat/completions"
 WINDOW = "24h"
-# Limits of the interface: questions in a file, and its bytes.
-MAX_QUESTIONS = 50_000
+# Limits of the API: requests per file, and bytes.
+MAX_REQUESTS = 50_000
 MAX_BYTES = 190_000_000
 POLL_SECONDS = 60.0
-_ENDED = frozenset(("completed", "failed", "expired", "cancelled"))
-_FULL = re.compile(r"enqueued token|token_limit_exceeded", re.IGNORECASE)
-_LIMIT = re.compile(r"limit:?\s*([\d,]+)\s*enqueued", re.IGNORECASE)
+_FINAL_STATES = frozenset(("completed", "failed", "expired", "cancelled"))
+_QUEUE_FULL = re.compile(r"enqueued token|token_limit_exceeded", re.IGNORECASE)
+_TOKEN_LIMIT = re.compile(r"limit:?\s*([\d,]+)\s*enqueued", re.IGNORECASE)
 _LABEL = "specclip"
-_LOOK_BACK = 100
+_LIST_LIMIT = 100
 
 
 class BatchRunner:
-    """Sender of a summariser's questions in batches.
+    """Runner of a summariser's requests as batch jobs.
 
     Args:
-        summariser: asks the questions; the answers go to its model's store.
+        poll: polling interval, s.
+        limit: maximum number of requests per batch.
     """
 
     def __init__(
@@ -60,149 +60,148 @@ class BatchRunner:
         store: Store,
         *,
         poll: float = POLL_SECONDS,
-        most: int = MAX_QUESTIONS,
+        limit: int = MAX_REQUESTS,
     ) -> None:
         self.summariser = summariser
         self.model = summariser.model
         self.store = store
         self.poll = poll
-        self.most = most
-        # Tokens that a batch may have: as the account's limit says, or found by halving.
-        self._max_tokens = self._limit = float("inf")
+        self.limit = limit
+        # Tokens per batch: from the account's limit in an error message, or found by halving.
+        self._max_tokens = self._token_limit = float("inf")
 
     def run(self, sources: Callable[[], Pairs]) -> None:
-        """Ask until no question is open, or those left bring no answer in a batch.
+        """Run batches until no request is pending, or the rest fails in batches.
 
         Args:
-            sources: gives those to summarise with their papers, anew for each round.
+            sources: returns the sources to summarise and their papers; called for each batch.
 
         Raises:
-            CapReachedError, ModelError: see `ChatModel.send`.
+            BudgetExceededError, ModelError: see `ChatModel.send`.
         """
-        answered = 0
-        bar = tqdm(desc=STAGE, unit="answer", disable=not self.store.progress)
-        for name, state in list(self.store.got(STAGE)):
+        n_responses = 0
+        bar = tqdm(desc=STAGE, unit="response", disable=not self.store.progress)
+        for name, state in list(self.store.iter_results(STAGE)):
             if "ended" not in state:
-                bar.update(self._finish(name, state, b"")[0])
-        while questions := self._open_questions(sources()):
-            content = b"".join(line for line, _ in questions.values())
+                bar.update(self._complete_batch(name, state, b"")[0])
+        while requests := self._next_requests(sources()):
+            content = b"".join(line for line, _ in requests.values())
             name = hashlib.sha256(content).hexdigest()[:24]
             state = self.store.results(STAGE, [name]).get(name, {"ended": None})
             if "ended" in state:
-                state = {"sizes": {key: size_of(asked) for key, (_, asked) in questions.items()}}
-            worst = sum(self.model.worst(asked, batched=True) for _, asked in questions.values())
-            refused = set(self.model.refused)
-            with self.model.set_aside(worst, f"batch {name}"):
-                answers, problem = self._finish(name, state, content)
-            bar.update(answers)
-            answered += answers
-            if answers:
-                self._max_tokens = min(2 * self._max_tokens, self._limit)
-            elif problem and _FULL.search(problem):
-                self._make_smaller(problem, state["sizes"])
-            elif self.model.refused == refused:
-                if answered:
-                    break  # asked singly, the rest says what is wrong with it
+                state = {"sizes": {key: message_bytes(m) for key, (_, m) in requests.items()}}
+            cost = sum(self.model.max_cost(m, batched=True) for _, m in requests.values())
+            rejected = set(self.model.rejected_fields)
+            with self.model.reserve(cost, f"batch {name}"):
+                n, problem = self._complete_batch(name, state, content)
+            bar.update(n)
+            n_responses += n
+            if n:
+                self._max_tokens = min(2 * self._max_tokens, self._token_limit)
+            elif problem and _QUEUE_FULL.search(problem):
+                self._reduce_batch_size(problem, state["sizes"])
+            elif self.model.rejected_fields == rejected:
+                if n_responses:
+                    break  # sent one by one, the rest give separate errors
                 raise ModelError(
-                    f"{self.summariser.name}: a batch of {len(questions):,} questions brought no "
-                    f"answer ({problem or 'nothing is said of why'}). Check the account's limits, "
-                    "and run again"
+                    f"{self.summariser.name}: no response to a batch of {len(requests):,} requests "
+                    f"({problem or 'no reason given'}). Check the account's limits, then run again"
                 )
         bar.close()
 
-    def _open_questions(self, sources: Pairs) -> dict[str, tuple[bytes, Messages]]:
-        """Collect lines of a batch's file by key, as many as the file, limit and cap allow."""
-        left = self.model.money_left
-        found: dict[str, tuple[bytes, Messages]] = {}
+    def _next_requests(self, sources: Pairs) -> dict[str, tuple[bytes, Messages]]:
+        """Collect the requests of a batch within its limits: key -> (JSON line, messages)."""
+        left = self.model.budget_left
+        requests: dict[str, tuple[bytes, Messages]] = {}
         size, tokens, unaffordable = 0, 0.0, ""
-        for source, _, messages in self.summariser.unanswered(sources):
-            worst = self.model.worst(messages, batched=True)
-            if left is not None and worst > left:
+        for source, _, messages in self.summariser.pending_requests(sources):
+            cost = self.model.max_cost(messages, batched=True)
+            if left is not None and cost > left:
                 unaffordable = unaffordable or source.name
                 continue
-            key, body = self.model.key(messages), self.model.body(messages)
+            key, body = self.model.cache_key(messages), self.model.request_body(messages)
             line = {"custom_id": key, "method": "POST", "url": ENDPOINT, "body": body}
             data = json.dumps(line, ensure_ascii=True).encode() + b"\n"
             size += len(data)
-            tokens += size_of(messages) / FEWEST_BYTES_A_TOKEN
-            if found and (size > MAX_BYTES or tokens > self._max_tokens):
-                return found
-            found[key] = (data, messages)
-            left = None if left is None else left - worst
-            if len(found) == self.most:
-                return found
-        if unaffordable and not found:
-            raise self.model.cap_reached(unaffordable)
-        return found
+            tokens += message_bytes(messages) / MIN_BYTES_PER_TOKEN
+            if requests and (size > MAX_BYTES or tokens > self._max_tokens):
+                return requests
+            requests[key] = (data, messages)
+            left = None if left is None else left - cost
+            if len(requests) == self.limit:
+                return requests
+        if unaffordable and not requests:
+            raise self.model.budget_error(unaffordable)
+        return requests
 
-    def _make_smaller(self, problem: str, sizes: Mapping[str, int]) -> None:
-        """Take fewer tokens in the next batch, or wait for others' to leave the queue."""
+    def _reduce_batch_size(self, problem: str, sizes: Mapping[str, int]) -> None:
+        """Reduce the tokens per batch, or wait for room in the queue of the account."""
         if len(sizes) == 1:
-            logger.info("%s: %s; waiting for room", self.summariser.name, problem)
+            logger.info("%s: %s; waiting for the queue", self.summariser.name, problem)
             time.sleep(self.poll)
             return
-        tokens = sum(sizes.values()) / FEWEST_BYTES_A_TOKEN
-        if stated := _LIMIT.search(problem):
-            self._limit = float(stated[1].replace(",", ""))
-        self._max_tokens = self._limit if self._limit < tokens else tokens / 2
+        tokens = sum(sizes.values()) / MIN_BYTES_PER_TOKEN
+        if match := _TOKEN_LIMIT.search(problem):
+            self._token_limit = float(match[1].replace(",", ""))
+        self._max_tokens = self._token_limit if self._token_limit < tokens else tokens / 2
 
-    # -- a batch
-
-    def _finish(self, name: str, state: dict[str, Any], content: bytes) -> tuple[int, str | None]:
-        """Send a batch unless it was, wait for it and keep its answers.
+    def _complete_batch(
+        self, name: str, state: dict[str, Any], content: bytes
+    ) -> tuple[int, str | None]:
+        """Create or resume a batch, wait for it and save its responses.
 
         Returns:
-            Number of answers, and the problem of the others, or None.
+            Number of responses, and the problem of the other requests, or None.
         """
-        client, problem = self.model.client, "the server no longer has it"
-        answers: dict[str, Answer] = {}
+        client, problem = self.model.client, "the batch does not exist any more"
+        responses: dict[str, ChatResponse] = {}
         try:
             batch = self._batch(name, state, content)
         except ModelError as error:
-            if not _FULL.search(str(error)):
+            if not _QUEUE_FULL.search(str(error)):
                 raise
             return 0, str(error)
-        while batch is not None and batch.status not in _ENDED:
+        while batch is not None and batch.status not in _FINAL_STATES:
             time.sleep(self.poll)
             batch = self._call(client.batches.retrieve, batch.id)
         if batch is not None:
             problem = None
-            for place in filter(None, (batch.output_file_id, batch.error_file_id)):
-                lines = self._call(client.files.content, place)
-                found, wrong = self._answers(lines.read() if lines else b"", state["sizes"])
-                answers |= found
-                problem = problem or wrong
+            for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
+                file = self._call(client.files.content, file_id)
+                parsed, error = self._parse_responses(file.read() if file else b"", state["sizes"])
+                responses |= parsed
+                problem = problem or error
             if batch.errors and batch.errors.data:
                 error = batch.errors.data[0]
                 problem = problem or f"{error.code}: {error.message}"
             if batch.status != "completed":
-                problem = problem or f"it ended as {batch.status}"
-        self.model.keep(answers)
+                problem = problem or f"status {batch.status}"
+        self.model.save_responses(responses)
         problem = None if problem is None else self.model.scrub(problem)[:300]
         self.store.put(STAGE, {name: {"ended": problem}})
-        return len(answers), problem
+        return len(responses), problem
 
     def _batch(self, name: str, state: dict[str, Any], content: bytes) -> Any:
-        """Return the batch of a state, made where there is none; None where it is lost."""
+        """Return the batch of a state, created if necessary; None if the server has lost it."""
         client = self.model.client
 
-        def keep(**facts: Any) -> None:
-            state.update(facts)
+        def save(**ids: Any) -> None:
+            state.update(ids)
             self.store.put(STAGE, {name: state})
 
         if "batch" in state:
             return self._call(client.batches.retrieve, state["batch"])
         batch = None
         if "file" in state:
-            # Killed between the request for the batch and its answer: it may be running.
-            recent = self._call(client.batches.list, limit=_LOOK_BACK)
+            # A kill may have come between the creation of the batch and saving its id.
+            recent = self._call(client.batches.list, limit=_LIST_LIMIT)
             with_label = (b for b in recent.data if (b.metadata or {}).get(_LABEL) == name)
             batch = next(with_label, None)
         if batch is None and not content:
             return None
         if "file" not in state:
-            sent = (f"{name}.jsonl", content)
-            keep(file=self._call(client.files.create, file=sent, purpose="batch").id)
+            upload = (f"{name}.jsonl", content)
+            save(file=self._call(client.files.create, file=upload, purpose="batch").id)
         if batch is None:
             batch = self._call(
                 client.batches.create,
@@ -211,47 +210,48 @@ class BatchRunner:
                 completion_window=WINDOW,
                 metadata={_LABEL: name},
             )
-        keep(batch=batch.id)
+        save(batch=batch.id)
         return batch
 
-    def _answers(
+    def _parse_responses(
         self, content: bytes, sizes: Mapping[str, int]
-    ) -> tuple[dict[str, Answer], str | None]:
+    ) -> tuple[dict[str, ChatResponse], str | None]:
         from openai.types.chat import ChatCompletion
 
-        found: dict[str, Answer] = {}
-        problem, body = None, self.model.body([])
+        responses: dict[str, ChatResponse] = {}
+        problem, body = None, self.model.request_body([])
         for line in content.splitlines():
             try:
                 entry = json.loads(line)
                 key, response = entry["custom_id"], entry.get("response") or {}
-                status, answer = response.get("status_code"), response.get("body") or {}
+                status, content = response.get("status_code"), response.get("body") or {}
                 if key in sizes and status == 200:
-                    completion = ChatCompletion.model_validate(answer)
-                    found[key] = self.model.answer_of(completion, sizes[key], batched=True)
+                    completion = ChatCompletion.model_validate(content)
+                    size = sizes[key]
+                    responses[key] = self.model.parse_completion(completion, size, batched=True)
                 elif key in sizes:
-                    error = entry.get("error") or answer.get("error", answer)
+                    error = entry.get("error") or content.get("error", content)
                     problem = problem or json.dumps(error)
                     if status == 400 and error.get("code") == FILTERED:
-                        found[key] = FILTERED_ANSWER
+                        responses[key] = FILTERED_RESPONSE
                     elif status in (400, 422):
-                        self.model.note_refusal(json.dumps(error), body, error.get("param"))
+                        self.model.note_rejected_fields(json.dumps(error), body, error.get("param"))
             except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-                problem = problem or f"a line in another form than OpenAI's ({error})"
-        return found, problem
+                problem = problem or f"malformed line ({error})"
+        return responses, problem
 
-    def _call(self, ask: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        """Call a method of the client; None where the server has no such thing."""
+    def _call(self, method: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """Call a method of the client; return None for status 404."""
         import openai
 
         try:
-            return ask(*arguments, **options)
+            return method(*arguments, **options)
         except openai.OpenAIError as error:
             if arguments and isinstance(error, openai.NotFoundError):
                 return None
             message = self.model.scrub(str(error))[:400]
-        # Outside the handler: the client's error holds the request and with it the key.
+        # Raised outside the handler: the client's error as context would carry the key.
         raise ModelError(
-            f"{self.summariser.name}, batches: {message}. What was sent and answered is kept: "
-            "check key, limits and network, and run again"
+            f"{self.summariser.name}, batches: {message}. Check key, limits and network, then run "
+            "again; all responses are kept"
         )

@@ -1,8 +1,4 @@
-"""Chat model behind an OpenAI-compatible server: questions, checked answers, and a cap on money.
-
-An answer that is not three sections of English about the papers given is refused, whatever made it
-so.
-"""
+"""Chat model on an OpenAI-compatible server, with cached responses, validation and a cost limit."""
 
 from __future__ import annotations
 
@@ -21,7 +17,7 @@ from typing import Any
 from hf_specclip.errors import SpecCLIPError
 from hf_specclip.literature import SECTIONS
 
-from ..services.polite_session import public_address, scrub
+from ..services.http_session import public_address, scrub
 from ..work.store import Store
 
 Messages = Sequence[Mapping[str, str]]
@@ -29,30 +25,29 @@ Messages = Sequence[Mapping[str, str]]
 STAGE = "answers"
 DEFAULT_MODEL = "gpt-4o-mini"
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
-# In a batch, which is answered within a day, prices are half.
-BATCH_SHARE = 0.5
-# US dollars for a million tokens, in and out (openai.com/api/pricing).
+BATCH_DISCOUNT = 0.5  # price of the Batch API relative to single requests
+# US dollars per million input and output tokens (openai.com/api/pricing).
 PRICES: Mapping[str, tuple[float, float]] = {"gpt-4o-mini": (0.15, 0.60)}
-# English prose has 4 to 5 bytes a token, formulae about 3: counting would need a vocabulary from
-# the network. Forecasts use what the server has counted so far.
-BYTES_A_TOKEN = 4.0
-FEWEST_BYTES_A_TOKEN = 2.5
+# English has 4 to 5 bytes per token, formulae about 3. Forecasts use the server's counts if any;
+# a tokenizer would have to be downloaded.
+BYTES_PER_TOKEN = 4.0
+MIN_BYTES_PER_TOKEN = 2.5
 MAX_OUTPUT_TOKENS = 900
 ATTEMPTS = 3
-TIMEOUT = 120.0  # s, for an answer
-# End of an answer, or code of an error, where a filter of the server refuses.
+TIMEOUT = 120.0  # s
+# Finish reason or error code of a response blocked by the content filter.
 FILTERED = "content_filter"
-# Optional fields of a question; models refuse some of them.
-_OPTIONAL = ("temperature", "seed", "max_completion_tokens", "max_tokens", "response_format")
-WAYS_OUT = {
+# Optional request fields, some of which models do not support.
+_OPTIONAL_FIELDS = ("temperature", "seed", "max_completion_tokens", "max_tokens", "response_format")
+ADVICE_BY_STATUS = {
     401: "The key was refused: check OPENAI_API_KEY",
     403: "The key was refused: check OPENAI_API_KEY",
-    404: "Check the model's name and base_url (it ends in /v1 as a rule)",
-    429: "The rate or the quota is used up: check the account's limits, and run again",
-    0: "Check the network and the server, then run again: every answer is kept",
+    404: "Check the model name and base_url (usually ending in /v1)",
+    429: "Rate limit or quota exceeded: check the limits of the account, then run again",
+    0: "Check the network and the server, then run again; all responses are kept",
 }
 _UNSUPPORTED = re.compile(r"unsupported|not supported|unrecognized|unknown|extra", re.IGNORECASE)
-# Of papers in one question: far inside a window of 128,000 tokens, where models still read well.
+# Papers per request, far below a context window of 128,000 tokens.
 MAX_BYTES = 60_000
 _PIECE = re.compile(r".{1,30000}(?:\s|$)|.{1,30000}", re.DOTALL)
 _BIBCODE = re.compile(r"\b[12]\d{3}[A-Za-z][A-Za-z0-9.&]{13}[A-Z]\b")
@@ -74,56 +69,55 @@ SCHEMA = {
 
 
 class ModelError(SpecCLIPError, RuntimeError):
-    """A model that refuses or cannot be reached; the message says what to do and holds no key."""
+    """Failed request to a model; the message says what to do and contains no key."""
 
 
-class CapReachedError(ModelError):
-    """A question that could cost more than is allowed; everything answered is kept."""
+class BudgetExceededError(ModelError):
+    """Request that could exceed the cost limit; all responses so far are kept."""
 
 
-class FieldRefused(Exception):
-    """A refused optional field of a question, which is asked again without it."""
+class FieldRejectedError(Exception):
+    """Optional field that the model does not support; the request is sent again without it."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """Answer of a language model."""
+class ChatResponse:
+    """Response of a language model."""
 
     content: str
-    end: str  # `stop`, `length` (cut off), `content_filter`, or `refusal` and its words
-    input_tokens: int  # as the server counted them
+    end: str  # finish reason: `stop`, `length`, `content_filter`, or `refusal: …`
+    input_tokens: int  # as counted by the server
     output_tokens: int
-    input_bytes: int  # of the question
-    paid_input: float  # tokens at their full price; half as many in a batch
+    input_bytes: int  # of the messages
+    paid_input: float  # tokens times the batch discount
     paid_output: float
 
 
-FILTERED_ANSWER = Answer("", FILTERED, 0, 0, 0, 0.0, 0.0)
+FILTERED_RESPONSE = ChatResponse("", FILTERED, 0, 0, 0, 0.0, 0.0)
 _SUMMED = ("input_tokens", "output_tokens", "input_bytes", "paid_input", "paid_output")
 
 
 class ChatModel:
-    """Chat model whose answers are kept in a store, and paid for once.
+    """Chat model with a persistent cache of responses.
 
-    The key comes from OPENAI_API_KEY and goes to the server alone. A server of one's own
-    (`base_url`) may need none.
+    The key is read from OPENAI_API_KEY; a local server (`base_url`) may not need one.
 
     Args:
-        model: name at the server.
-        base_url: of an OpenAI-compatible server; by default OPENAI_BASE_URL, else OpenAI.
-        max_dollars: stop before more could be spent (answers in the store count).
-        prices: dollars for a million tokens in and out, for models that are not in `PRICES`.
-        max_retries: of the client, after failures that pass.
-        may_ask: False for a forecast, which needs no key.
+        model: name of the model on the server.
+        base_url: OpenAI-compatible server; default OPENAI_BASE_URL, else OpenAI.
+        max_dollars: cost limit, including the cached responses.
+        prices: dollars per million input and output tokens, for models not in `PRICES`.
+        max_retries: retries by the OpenAI client.
+        require_key: False for a forecast without requests.
 
     Attributes:
-        client: of OpenAI.
-        spent: sums over the answers: their number (`answers`), tokens and bytes as in `Answer`.
-        refused: optional fields that the model does not take.
+        client: OpenAI client.
+        usage: number of `answers`, and sums of their tokens and bytes as in `ChatResponse`.
+        rejected_fields: optional fields that the model does not support.
 
     Raises:
-        ModelError: when OpenAI itself is asked and there is no key.
-        ValueError: for a cap without a price.
+        ModelError: no key for OpenAI.
+        ValueError: a cost limit for a model without a known price.
     """
 
     def __init__(
@@ -135,7 +129,7 @@ class ChatModel:
         max_dollars: float | None = None,
         prices: tuple[float, float] | None = None,
         max_retries: int = 5,
-        may_ask: bool = True,
+        require_key: bool = True,
     ) -> None:
         import openai
 
@@ -144,251 +138,254 @@ class ChatModel:
         self.base_url = base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
         self.prices = prices or PRICES.get(model)
         if max_dollars is not None and self.prices is None:
-            raise ValueError(f"the price of {model} is not known: give prices, or no cap")
+            raise ValueError(f"the price of {model} is unknown: set prices, or no cost limit")
         self.max_dollars = max_dollars
-        self.recount()
-        self.refused: set[str] = set()
-        self._aside = 0.0
+        self.reload_usage()
+        self.rejected_fields: set[str] = set()
+        self._reserved = 0.0
         self._lock = threading.Lock()
         key = os.environ.get("OPENAI_API_KEY", "").strip()
-        if may_ask and not key and self.base_url.rstrip("/") == DEFAULT_BASE_URL:
+        if require_key and not key and self.base_url.rstrip("/") == DEFAULT_BASE_URL:
             raise ModelError(
-                "OpenAI needs a key: export OPENAI_API_KEY=… (platform.openai.com), or use "
-                "--summariser extractive, which needs none"
+                "no OpenAI key: set OPENAI_API_KEY (platform.openai.com), or use --summariser "
+                "extractive"
             )
         self.client = openai.OpenAI(
             api_key=key or "none", base_url=self.base_url, timeout=TIMEOUT, max_retries=max_retries
         )
 
     @classmethod
-    def of_options(
-        cls, store: Store, model: str, options: argparse.Namespace, *, may_ask: bool = True
+    def from_options(
+        cls, store: Store, model: str, options: argparse.Namespace, *, require_key: bool = True
     ) -> ChatModel:
-        """Make a model of the options of `add_model_options`."""
+        """Create a model from the options of `add_model_options`."""
         return cls(
             store,
             model or DEFAULT_MODEL,
             base_url=options.llm_url,
             max_dollars=options.max_dollars,
             prices=tuple(options.token_prices) if options.token_prices else None,
-            may_ask=may_ask,
+            require_key=require_key,
         )
 
-    def recount(self) -> None:
-        """Sum up the answers in the store: another process may have asked since."""
+    def reload_usage(self) -> None:
+        """Recompute the usage from the store, which other processes may have changed."""
         sums = self.store.sums(STAGE, *_SUMMED)
-        self.spent = Counter(dict(zip(("answers", *_SUMMED), sums, strict=True)))
+        self.usage = Counter(dict(zip(("answers", *_SUMMED), sums, strict=True)))
 
     @property
     def name(self) -> str:
-        """Name of the model, and of the server where it is not OpenAI."""
+        """Model name, with the server unless it is OpenAI."""
         if self.base_url.rstrip("/") == DEFAULT_BASE_URL:
             return f"openai:{self.model}"
         return f"openai:{self.model}, {public_address(self.base_url)}"
 
-    def key(self, messages: Messages) -> str:
-        """Return the id of a question's answer in the store."""
+    def cache_key(self, messages: Messages) -> str:
+        """Return the key of a request in the cache."""
         text = json.dumps([self.name, messages], sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
-    def answer(self, messages: Messages) -> Answer | None:
-        """Return the answer to a question from the store, or None."""
-        key = self.key(messages)
-        found = self.store.results(STAGE, [key])
-        return Answer(**found[key]) if found else None
+    def cached_response(self, messages: Messages) -> ChatResponse | None:
+        """Return the cached response to a request, or None."""
+        key = self.cache_key(messages)
+        results = self.store.results(STAGE, [key])
+        return ChatResponse(**results[key]) if results else None
 
-    def keep(self, answers: Mapping[str, Answer]) -> None:
-        """Store answers by their keys, and count them."""
-        self.store.put(STAGE, {key: asdict(answer) for key, answer in answers.items()})
+    def save_responses(self, responses: Mapping[str, ChatResponse]) -> None:
+        """Cache responses by key and add their usage."""
+        self.store.put(STAGE, {key: asdict(response) for key, response in responses.items()})
         with self._lock:
-            for answer in answers.values():
-                self.spent.update({"answers": 1, **{n: getattr(answer, n) for n in _SUMMED}})
+            for response in responses.values():
+                self.usage.update({"answers": 1, **{n: getattr(response, n) for n in _SUMMED}})
 
-    def body(self, messages: Messages) -> dict[str, Any]:
-        """Build the request for a question, without the fields that the model refuses."""
-        form = {"name": "summary", "strict": True, "schema": SCHEMA}
+    def request_body(self, messages: Messages) -> dict[str, Any]:
+        """Build the body of a request, without rejected fields."""
+        json_schema = {"name": "summary", "strict": True, "schema": SCHEMA}
         fields = {
             "temperature": 0,
             "seed": 0,
             "max_completion_tokens": MAX_OUTPUT_TOKENS,
-            "response_format": {"type": "json_schema", "json_schema": form},
+            "response_format": {"type": "json_schema", "json_schema": json_schema},
         }
-        if "max_completion_tokens" in self.refused:
+        if "max_completion_tokens" in self.rejected_fields:
             fields["max_tokens"] = MAX_OUTPUT_TOKENS
-        fields = {name: value for name, value in fields.items() if name not in self.refused}
+        fields = {name: value for name, value in fields.items() if name not in self.rejected_fields}
         return {"model": self.model, "messages": list(messages), **fields}
 
-    def note_refusal(self, said: str, body: Mapping[str, Any], param: str | None = None) -> bool:
-        """Note the optional fields of a question that an error names (`param` is the one blamed).
+    def note_rejected_fields(
+        self, message: str, body: Mapping[str, Any], param: str | None = None
+    ) -> bool:
+        """Record the optional fields that an error message or its `param` names.
 
         Returns:
-            True where there are any.
+            True if there are any, and the request should be sent again.
         """
-        sent = [name for name in _OPTIONAL if name in body]
+        sent = [name for name in _OPTIONAL_FIELDS if name in body]
         named = [name for name in sent if param and param.startswith(name)]
-        spelled = said.replace("json_schema", "response_format").replace("max tokens", "max_tokens")
-        named = named or [name for name in sent if re.search(rf"\b{name}\b", spelled)]
-        if not named and "response_format" in sent and _UNSUPPORTED.search(said):
+        text = message.replace("json_schema", "response_format").replace("max tokens", "max_tokens")
+        named = named or [name for name in sent if re.search(rf"\b{name}\b", text)]
+        if not named and "response_format" in sent and _UNSUPPORTED.search(message):
             named = [name for name in sent if name != "temperature"]
-        self.refused.update(named)
+        self.rejected_fields.update(named)
         return bool(named)
 
-    def worst(self, messages: Messages, *, batched: bool = False) -> float:
-        """Bound the dollars that a question can cost; 0 where the price is not known."""
-        size = size_of(messages) / FEWEST_BYTES_A_TOKEN
-        return self.dollars(size, MAX_OUTPUT_TOKENS, batched=batched) or 0.0
+    def max_cost(self, messages: Messages, *, batched: bool = False) -> float:
+        """Return an upper bound of the cost of a request, dollars; 0 if the price is unknown."""
+        size = message_bytes(messages) / MIN_BYTES_PER_TOKEN
+        return self.price(size, MAX_OUTPUT_TOKENS, batched=batched) or 0.0
 
-    def answer_of(self, completion: Any, size: int, *, batched: bool = False) -> Answer:
-        """Read the answer to a question of `size` bytes out of a chat completion of the client.
+    def parse_completion(
+        self, completion: Any, size: int, *, batched: bool = False
+    ) -> ChatResponse:
+        """Convert a chat completion of the client; `size` is that of the messages, bytes.
 
         Raises:
-            ValueError, TypeError, AttributeError, IndexError: when it is none.
+            ValueError, TypeError, AttributeError, IndexError: malformed completion.
         """
         choice = completion.choices[0]
         content, refusal = choice.message.content or "", getattr(choice.message, "refusal", None)
         usage = completion.usage
-        tokens_in = usage.prompt_tokens if usage else round(size / BYTES_A_TOKEN)
-        tokens_out = usage.completion_tokens if usage else round(len(content) / BYTES_A_TOKEN)
-        share = BATCH_SHARE if batched else 1.0
+        tokens_in = usage.prompt_tokens if usage else round(size / BYTES_PER_TOKEN)
+        tokens_out = usage.completion_tokens if usage else round(len(content) / BYTES_PER_TOKEN)
+        discount = BATCH_DISCOUNT if batched else 1.0
         end = f"refusal: {self.scrub(refusal)[:200]}" if refusal else str(choice.finish_reason)
-        return Answer(
-            content, end, tokens_in, tokens_out, size, share * tokens_in, share * tokens_out
+        return ChatResponse(
+            content, end, tokens_in, tokens_out, size, discount * tokens_in, discount * tokens_out
         )
 
-    def send(self, messages: Messages, item: str) -> Answer:
-        """Ask a question and keep its answer.
+    def send(self, messages: Messages, item: str) -> ChatResponse:
+        """Send a request and cache the response.
 
         Raises:
-            FieldRefused: the question is to be asked again, without the fields now noted.
-            CapReachedError: it could exceed the cap.
-            ModelError: the server refuses or cannot be reached.
+            FieldRejectedError: the request should be built and sent again.
+            BudgetExceededError: it could exceed the cost limit.
+            ModelError: the server rejects the request or cannot be reached.
         """
         import openai
 
-        message, refused, body = "", False, self.body(messages)
-        form = "sent an answer in another form than OpenAI's"
-        with self.set_aside(self.worst(messages), item):
+        message, field_rejected, body = "", False, self.request_body(messages)
+        malformed = "malformed response"
+        with self.reserve(self.max_cost(messages), item):
             try:
                 for _ in range(ATTEMPTS):
                     completion = self.client.chat.completions.create(**body)
                     try:
-                        answer = self.answer_of(completion, size_of(messages))
+                        response = self.parse_completion(completion, message_bytes(messages))
                     except (ValueError, TypeError, AttributeError, IndexError) as error:
-                        message = f"{form} ({error})."
+                        message = f"{malformed} ({error})."
                         continue
-                    # Kept before its money is given back, which another thread could spend.
-                    self.keep({self.key(messages): answer})
-                    return answer
+                    # Before the reserved budget is released to other threads.
+                    self.save_responses({self.cache_key(messages): response})
+                    return response
             except openai.OpenAIError as error:
                 status = getattr(error, "status_code", None)
                 if status == 400 and getattr(error, "code", None) == FILTERED:
-                    self.keep({self.key(messages): FILTERED_ANSWER})
-                    return FILTERED_ANSWER
-                way = WAYS_OUT.get(status or 0, WAYS_OUT[0])
-                message = f"{self.scrub(str(error))[:400]}. {way}"
-                refused = status in (400, 404, 422, 501) and self.note_refusal(
+                    self.save_responses({self.cache_key(messages): FILTERED_RESPONSE})
+                    return FILTERED_RESPONSE
+                advice = ADVICE_BY_STATUS.get(status or 0, ADVICE_BY_STATUS[0])
+                message = f"{self.scrub(str(error))[:400]}. {advice}"
+                field_rejected = status in (400, 404, 422, 501) and self.note_rejected_fields(
                     str(error), body, getattr(error, "param", None)
                 )
-            except (ValueError, TypeError, RecursionError) as error:  # no answer of such a server
-                message = f"{form} ({error}). Check base_url"
-        # Outside the handlers: the client's error holds the request and with it the key.
-        if refused:
-            raise FieldRefused
+            except (ValueError, TypeError, RecursionError) as error:
+                message = f"{malformed} ({error}). Check base_url"
+        # Raised outside the handlers: the client's error as context would carry the key.
+        if field_rejected:
+            raise FieldRejectedError
         raise ModelError(f"{self.name}, {item}: {self.scrub(message)}")
 
-    # -- money
+    @property
+    def dollars_spent(self) -> float:
+        """Cost so far, dollars; 0 if the price is unknown."""
+        return self.price(self.usage["paid_input"], self.usage["paid_output"]) or 0.0
 
     @property
-    def money_spent(self) -> float:
-        """Dollars paid so far; 0 where the price is not known."""
-        return self.dollars(self.spent["paid_input"], self.spent["paid_output"]) or 0.0
-
-    @property
-    def money_left(self) -> float | None:
-        """Dollars that may still be spent; None without a cap."""
-        return self.max_dollars and self.max_dollars - self.money_spent - self._aside
+    def budget_left(self) -> float | None:
+        """Remaining budget, dollars; None without a cost limit."""
+        return self.max_dollars and self.max_dollars - self.dollars_spent - self._reserved
 
     @contextlib.contextmanager
-    def set_aside(self, dollars: float, item: str) -> Iterator[None]:
-        """Set money aside while questions are under way.
+    def reserve(self, dollars: float, item: str) -> Iterator[None]:
+        """Reserve budget for requests in flight.
 
         Raises:
-            CapReachedError: when all together could then pass the cap.
+            BudgetExceededError: the requests in flight could exceed the cost limit.
         """
         with self._lock:
-            left = self.money_left
+            left = self.budget_left
             if left is not None and dollars > left:
-                raise self.cap_reached(item)
-            self._aside += dollars
+                raise self.budget_error(item)
+            self._reserved += dollars
         try:
             yield
         finally:
             with self._lock:
-                self._aside -= dollars
+                self._reserved -= dollars
 
-    def cap_reached(self, item: str) -> CapReachedError:
-        """Format the error of a question that may not be asked."""
-        return CapReachedError(
-            f"{self.name}, {item}: ${self.money_spent:.4f} are spent, and the next question could "
-            f"go over the cap of ${self.max_dollars or 0:.2f}; every answer is kept: run again "
-            "with a higher cap to go on"
+    def budget_error(self, item: str) -> BudgetExceededError:
+        """Return the error of a request that could exceed the cost limit."""
+        return BudgetExceededError(
+            f"{self.name}, {item}: ${self.dollars_spent:.4f} spent; the next request could exceed "
+            f"the cost limit of ${self.max_dollars or 0:.2f}. All responses are kept: run again "
+            "with a higher limit"
         )
 
-    def dollars(
-        self, tokens_in: float, tokens_out: float, *, batched: bool = False
-    ) -> float | None:
-        """Price tokens, in batches or outside; None where the price is not known."""
+    def price(self, tokens_in: float, tokens_out: float, *, batched: bool = False) -> float | None:
+        """Return the price of tokens, dollars; None if unknown."""
         if self.prices is None:
             return None
         full = (tokens_in * self.prices[0] + tokens_out * self.prices[1]) / 1e6
-        return full * BATCH_SHARE if batched else full
+        return full * BATCH_DISCOUNT if batched else full
 
     def scrub(self, text: str) -> str:
-        """Remove the key from a text, and what looks like one."""
+        """Redact the key and anything that looks like a credential."""
         return scrub(text, os.environ.get("OPENAI_API_KEY", "").strip())
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a model to a parser."""
+    """Add the options of a language model to a parser."""
     add = parser.add_argument
-    add("--llm-url", help="of an OpenAI-compatible server, ending in /v1")
-    add("--max-dollars", type=float, help="that summaries may cost")
-    add("--token-prices", type=float, nargs=2, metavar=("IN", "OUT"), help="$ a million tokens")
+    add("--llm-url", help="URL of an OpenAI-compatible server, ending in /v1")
+    add("--max-dollars", type=float, help="maximum cost of the summaries")
+    prices = "$ per million input and output tokens, for models without a known price"
+    add("--token-prices", type=float, nargs=2, metavar=("IN", "OUT"), help=prices)
 
 
-def problem_of(answer: Any, ids: Sequence[str], max_words: int) -> str | None:
-    """Name the fault of a parsed answer, or return None where it can be used.
+def find_response_fault(summary: Any, ids: Sequence[str], max_words: int) -> str | None:
+    """Validate a parsed summary; return its fault, or None.
+
+    A valid summary has the three sections, in English, and cites no other papers.
 
     Args:
-        ids: of the papers that it may name.
-        max_words: in a section.
+        ids: identifiers of the papers in the request.
+        max_words: maximum length of a section.
     """
-    if not isinstance(answer, dict) or any(name not in answer for name in (*SECTIONS, "papers")):
+    if not isinstance(summary, dict) or any(name not in summary for name in (*SECTIONS, "papers")):
         return f"it is not a JSON object with {', '.join(SECTIONS)} and papers"
-    if not isinstance(answer["papers"], list):
+    if not isinstance(summary["papers"], list):
         return "papers is not a list"
-    if unknown := [str(code) for code in answer["papers"] if code not in ids]:
-        return f"{unknown[0][:40]!r} is none of the papers"
-    if wrong := [n for n in SECTIONS if not isinstance(answer[n], str | None)]:
-        return f"{wrong[0]} is neither text nor null"
-    texts = {name: answer[name] for name in SECTIONS if (answer[name] or "").strip()}
-    if not texts and answer["papers"]:
+    if unknown := [str(code) for code in summary["papers"] if code not in ids]:
+        return f"{unknown[0][:40]!r} is not one of the papers"
+    if invalid := [n for n in SECTIONS if not isinstance(summary[n], str | None)]:
+        return f"{invalid[0]} is neither text nor null"
+    texts = {name: summary[name] for name in SECTIONS if (summary[name] or "").strip()}
+    if not texts and summary["papers"]:
         return "every section is empty"
     for name, text in texts.items():
         words = _WORD.findall(text.lower())
         if len(text.split()) > max_words:
             return f"{name} has {len(text.split())} words, more than {max_words}"
         if len(words) < 3:
-            return f"{name} is too short to say anything"
+            return f"{name} is too short"
         if len(words) >= 8 and sum(word in _COMMON for word in words) < 0.1 * len(words):
             return f"{name} is not English prose"
-        if strange := [code for code in _BIBCODE.findall(text) if code not in ids]:
-            return f"{name} names {strange[0]}, which is none of the papers"
+        if unknown := [code for code in _BIBCODE.findall(text) if code not in ids]:
+            return f"{name} cites {unknown[0]}, which is not one of the papers"
     return None
 
 
-def parse_answer(content: str) -> Any:
-    """Parse an answer's JSON, fenced or not; None where it is none."""
+def parse_json(content: str) -> Any:
+    """Parse JSON, with or without a code fence; None if invalid."""
     fenced = _FENCED.fullmatch(content)
     try:
         return json.loads(fenced[1] if fenced else content)
@@ -396,36 +393,36 @@ def parse_answer(content: str) -> Any:
         return None
 
 
-def notes_documents(notes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Turn notes into the documents of the question that follows."""
+def notes_to_documents(notes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Convert notes to the documents of the final summary request."""
     return [
         {
-            "id": ", ".join(answer["papers"]) or "notes",
-            "text": " ".join(answer[name] or "" for name in SECTIONS),
+            "id": ", ".join(note["papers"]) or "notes",
+            "text": " ".join(note[name] or "" for name in SECTIONS),
         }
-        for answer in notes
+        for note in notes
     ]
 
 
-def portions_of(documents: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    """Yield documents in portions of about `MAX_BYTES` at most; longer ones are cut at words."""
-    portion: list[Mapping[str, Any]] = []
+def split_documents(documents: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """Yield chunks of documents of about `MAX_BYTES`; long documents are split at words."""
+    chunk: list[Mapping[str, Any]] = []
     size = 0
     for document in documents:
         pieces = [piece.strip() for piece in _PIECE.findall(document["text"] or "")]
         for piece in ({**document, "text": text} for text in pieces or [document["text"]]):
             length = _n_bytes(json.dumps(piece, ensure_ascii=False))
-            if portion and size + length > MAX_BYTES:
-                yield portion
-                portion, size = [], 0
-            portion.append(piece)
+            if chunk and size + length > MAX_BYTES:
+                yield chunk
+                chunk, size = [], 0
+            chunk.append(piece)
             size += length
-    if portion:
-        yield portion
+    if chunk:
+        yield chunk
 
 
-def size_of(messages: Sequence[Mapping[str, str]]) -> int:
-    """Count the bytes of a question's messages."""
+def message_bytes(messages: Sequence[Mapping[str, str]]) -> int:
+    """Return the size of the messages, bytes."""
     return sum(_n_bytes(message["content"]) for message in messages)
 
 

@@ -1,8 +1,7 @@
-"""`specclip dataset prompts compare`: a measure of prompt versions on the same sources.
+"""`specclip dataset prompts compare`: comparison of prompt versions on the same sources.
 
-Structured prompts raised the purity of clusters of summaries in hardness, photon index and
-variability by 6 to 58 % (arXiv 2511.14685). Measured here: that purity, and the share of the
-quantities stated in the papers that a summary states too.
+Measures the cluster purity of summaries in hardness, photon index and variability, which structured
+prompts raised by 6 to 58 % in arXiv 2511.14685, and the recall of quantities stated in the papers.
 """
 
 from __future__ import annotations
@@ -27,13 +26,12 @@ from .summaries import ExtractiveSummariser, ModelSummariser, SummaryError
 
 VARIABLES = ("hard_hs", "powlaw_gamma", "var_prob_b")
 _CLUSTERINGS, _SHUFFLES = 5, 20
-# Values of one kind that differ by less are the same value, rounded otherwise.
-_SAME = 0.02
+_TOLERANCE = 0.02  # relative difference of values that are considered equal
 Sections = Mapping[str, str | None]
 
 
-class AbstractsAsTheyAre:
-    """Stand-in for a summariser: the abstracts themselves, for comparison."""
+class AbstractBaseline:
+    """Baseline that uses the abstracts as summaries."""
 
     name = "abstracts"
 
@@ -46,76 +44,78 @@ class AbstractsAsTheyAre:
 def compare(
     sources: Sequence[SourceLiterature],
     values: Mapping[str, np.ndarray],
-    writers: Sequence[Any],
+    summarisers: Sequence[Any],
     embedder: TextEmbedder,
     *,
     papers_each: int = 12,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """Summarise sources with each writer and measure the summaries.
+    """Summarise sources with each summariser and measure the summaries.
 
     Args:
-        sources: n of them, with papers.
-        values: variable -> (n,) catalogue values, nan where there is none.
-        writers: summarisers.
-        embedder: of the summaries that are clustered.
+        sources: n sources with papers.
+        values: variable -> (n,) catalogue values, nan if missing.
+        embedder: text embedder for the clustering.
 
     Returns:
-        For each writer: `name`, `n` sources that all writers could summarise, `recall` of the
-        stated quantities with its standard error `recall_error`, `invented` (share of the
-        summary's quantities that no paper states), and for each variable `purity_NAME` and
-        `chance_NAME`, the purity of shuffled values.
+        For each summariser: `name`, `n` sources summarised by all, `recall` of the quantities in
+        the abstracts with its standard error `recall_error`, `invented` (fraction of quantities in
+        the summary that are in no abstract), and for each variable `purity_NAME` and
+        `chance_NAME` (purity for shuffled values).
     """
-    written: list[list[Sections]] = []
-    for writer in writers:
-        written.append([_written(writer, source, papers_each) for source in sources])
-        n = sum(any(sections.values()) for sections in written[-1])
-        print(f"{writer.name}: {n} of {len(sources)} summaries")
-    kept = [n for n in range(len(sources)) if all(any(of[n].values()) for of in written)]
-    abstracts = AbstractsAsTheyAre()
-    stated = [_quantities(_written(abstracts, sources[n], papers_each)) for n in kept]
+    all_summaries: list[list[Sections]] = []
+    for summariser in summarisers:
+        summaries = [_summarise_or_empty(summariser, source, papers_each) for source in sources]
+        all_summaries.append(summaries)
+        n = sum(any(sections.values()) for sections in summaries)
+        print(f"{summariser.name}: {n} of {len(sources)} summaries")
+    common = [n for n in range(len(sources)) if all(any(s[n].values()) for s in all_summaries)]
+    abstracts = AbstractBaseline()
+    expected = [
+        _quantities(_summarise_or_empty(abstracts, sources[n], papers_each)) for n in common
+    ]
     rows = []
-    for writer, of in zip(writers, written, strict=True):
-        summaries = [of[n] for n in kept]
-        said = [_quantities(sections) for sections in summaries]
-        row = {"name": writer.name, "n": len(kept), **_recall(stated, said)}
+    for summariser, of_all_sources in zip(summarisers, all_summaries, strict=True):
+        summaries = [of_all_sources[n] for n in common]
+        actual = [_quantities(sections) for sections in summaries]
+        row = {"name": summariser.name, "n": len(common), **_recall(expected, actual)}
         vectors = embed_summaries(summaries, embedder)
         for name, column in values.items():
-            row |= _purity(name, vectors, column[kept], seed)
+            row |= _purity(name, vectors, column[common], seed)
         rows.append(row)
     return rows
 
 
-def _written(writer: Any, source: SourceLiterature, papers_each: int) -> Sections:
+def _summarise_or_empty(summariser: Any, source: SourceLiterature, papers_each: int) -> Sections:
     try:
-        return writer.summarise(source, source.behind_summary(papers_each))
+        return summariser.summarise(source, source.summary_papers(papers_each))
     except SummaryError:
         return {}
 
 
 def _quantities(sections: Sections) -> list[tuple[str, float]]:
-    found = find_quantities(" ".join(filter(None, sections.values())))
-    return sorted({(q.kind, q.value) for q in found if np.isfinite(q.value) and q.value})
+    quantities = find_quantities(" ".join(filter(None, sections.values())))
+    return sorted({(q.kind, q.value) for q in quantities if np.isfinite(q.value) and q.value})
 
 
-def _holds(quantities: Sequence[tuple[str, float]], one: tuple[str, float]) -> bool:
-    same = (v for kind, v in quantities if kind == one[0])
-    return any(abs(value - one[1]) <= _SAME * abs(one[1]) for value in same)
+def _contains_value(quantities: Sequence[tuple[str, float]], quantity: tuple[str, float]) -> bool:
+    kind, value = quantity
+    return any(k == kind and abs(v - value) <= _TOLERANCE * abs(value) for k, v in quantities)
 
 
-def _recall(stated: Sequence[Any], said: Sequence[Any]) -> dict[str, float]:
-    pairs = list(zip(stated, said, strict=True))
-    hits = [np.mean([_holds(there, one) for one in given]) for given, there in pairs if given]
-    invented = [not _holds(given, one) for given, there in pairs for one in there]
+def _recall(expected: Sequence[Any], actual: Sequence[Any]) -> dict[str, float]:
+    pairs = list(zip(expected, actual, strict=True))
+    recalls = [np.mean([_contains_value(out, q) for q in truth]) for truth, out in pairs if truth]
+    invented = [not _contains_value(truth, q) for truth, out in pairs for q in out]
     return {
-        "recall": float(np.mean(hits)) if hits else np.nan,
-        "recall_error": float(np.std(hits) / len(hits) ** 0.5) if hits else np.nan,
+        "recall": float(np.mean(recalls)) if recalls else np.nan,
+        "recall_error": float(np.std(recalls) / len(recalls) ** 0.5) if recalls else np.nan,
         "invented": float(np.mean(invented)) if invented else 0.0,
     }
 
 
 def _purity(name: str, vectors: np.ndarray, values: np.ndarray, seed: int) -> dict[str, float]:
-    """Measure the share of sources in the commonest third of the values in their cluster."""
+    """Compute the cluster purity of the terciles of a variable, and that of shuffled values."""
     from sklearn.cluster import KMeans
     from sklearn.metrics.cluster import contingency_matrix
 
@@ -141,10 +141,10 @@ def _purity(name: str, vectors: np.ndarray, values: np.ndarray, seed: int) -> di
 def read_tables(
     folder: Path, n: int, seed: int
 ) -> tuple[list[SourceLiterature], dict[str, np.ndarray]]:
-    """Draw sources with an abstract from local tables, and their catalogue values.
+    """Draw at most `n` sources with an abstract from local tables.
 
     Returns:
-        `n` sources, or all there are, and variable -> values of the most significant detection.
+        Sources, and variable -> catalogue values of their most significant detection.
     """
     table = read_sources(folder / SOURCES_FILE)
     columns = ("name", "flux_significance_b", *VARIABLES)
@@ -161,15 +161,15 @@ def read_tables(
         papers = {paper["id"]: paper for paper in table.papers[row]}
         names = (table.names[row], *table.aliases[row])
         ranked = rank_papers(names, [{"bibcode": code} for code in papers], papers, {}, 20)
-        of = (table.classes[row], table.hosts[row], tuple(ranked))
-        sources.append(SourceLiterature(names[0], names[1:], *of))
-    chosen = brightest.loc[[source.name for source in sources]]
-    return sources, {name: chosen[name].to_numpy(float) for name in VARIABLES}
+        source_class, host = table.classes[row], table.hosts[row]
+        sources.append(SourceLiterature(names[0], names[1:], source_class, host, tuple(ranked)))
+    selected = brightest.loc[[source.name for source in sources]]
+    return sources, {name: selected[name].to_numpy(float) for name in VARIABLES}
 
 
 def format_comparison(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Format the measures as a table."""
-    lines = [f"{rows[0]['n']} sources; purity of clusters (of shuffled values)"]
+    """Format the results as a table."""
+    lines = [f"{rows[0]['n']} sources; cluster purity (of shuffled values)"]
     head = ["prompt", "recall", "invented", *VARIABLES]
     lines.append("  ".join(f"{name:>14}" for name in head))
     for row in rows:
@@ -185,20 +185,21 @@ def add_command(commands: Any) -> None:
     prompts = commands.add_parser("prompts")
     parser = prompts.add_subparsers(required=True, metavar="COMMAND").add_parser(
         "compare",
-        help="summarise the same sources with several prompts and compare the summaries",
-        description="Summarise N sources of local tables with each prompt, and print the purity of "
-        "clusters of the summaries in hardness, photon index and variability, and the recall of "
-        "the quantities that the papers state. `extractive` and `abstracts` need no model.",
+        help="compare prompts on the same sources",
+        description="Summarise N sources of local tables with each prompt. Print the cluster "
+        "purity of the summaries in hardness, photon index and variability, and the recall of the "
+        "quantities in the abstracts. `extractive` and `abstracts` need no model.",
     )
     add = parser.add_argument
-    add("folder", type=Path, metavar="FOLDER", help="folder of tables, as for `tables`")
-    add("--prompts", nargs="+", default=["v1", "v2"], help="versions, extractive or abstracts")
-    add("--sources", type=int, default=200, metavar="N", help="sources (default %(default)s)")
-    add("--work", type=Path, help="folder that keeps the answers; none are paid for twice")
-    add("--model", default=DEFAULT_MODEL, help="name at the server (default %(default)s)")
+    add("folder", type=Path, metavar="FOLDER", help="folder of tables, as for `dataset tables`")
+    prompts = "prompt versions, extractive or abstracts (default v1 v2)"
+    add("--prompts", nargs="+", default=["v1", "v2"], help=prompts)
+    add("--sources", type=int, default=200, metavar="N", help="sample size (default %(default)s)")
+    add("--work", type=Path, help="folder for the cache of model responses")
+    add("--model", default=DEFAULT_MODEL, help="model name (default %(default)s)")
     add_model_options(parser)
-    add("--embedder", default="offline", help="of the summaries (default %(default)s)")
-    add("--seed", type=int, default=0, help="of sources and clusters (default 0)")
+    add("--embedder", default="offline", help="text embedder (default %(default)s)")
+    add("--seed", type=int, default=0, help="seed of sample and clustering (default 0)")
     parser.set_defaults(run=run)
 
 
@@ -206,17 +207,17 @@ def run(options: argparse.Namespace) -> int:
     """Compare prompts; returns 0."""
     sources, values = read_tables(options.folder, options.sources, options.seed)
     with tempfile.TemporaryDirectory() as scratch:
-        offline = {"extractive": ExtractiveSummariser(), "abstracts": AbstractsAsTheyAre()}
+        offline = {"extractive": ExtractiveSummariser(), "abstracts": AbstractBaseline()}
         model = None
         if set(options.prompts) - set(offline):
-            model = ChatModel.of_options(Store(options.work or scratch), options.model, options)
-        writers = [
+            model = ChatModel.from_options(Store(options.work or scratch), options.model, options)
+        summarisers = [
             offline[name] if name in offline or model is None else ModelSummariser(model, name)
             for name in options.prompts
         ]
         embedder = get_embedder(options.embedder)
-        rows = compare(sources, values, writers, embedder, seed=options.seed)
+        rows = compare(sources, values, summarisers, embedder, seed=options.seed)
     print(format_comparison(rows))
     if model is None:
-        print("No model was asked: these are baselines, no evidence about a prompt.")
+        print("No model was used: these are baselines and say nothing about prompts.")
     return 0

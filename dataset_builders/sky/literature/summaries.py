@@ -1,8 +1,7 @@
-"""Stage that summarises a build's sources: by extraction, or by a language model.
+"""Summaries of the papers about a source, by sentence extraction or by a language model.
 
-The model is GPT-4o-mini, as in arXiv 2603.04516, or another. Every answer is checked, kept, and
-paid for once. Papers are data: they go into the user's message as JSON and nowhere else, and the
-task stands in the system's message alone.
+The default model is GPT-4o-mini, as in arXiv 2603.04516. Against prompt injection, papers are
+passed as JSON in the user message, separate from the instructions, and responses are validated.
 """
 
 from __future__ import annotations
@@ -16,63 +15,63 @@ from typing import Any
 
 from hf_specclip.literature import SECTIONS, extractive_summary
 
-from ..work.store import Absent, Item, Store, WorkError
+from ..work.store import Absent, Item, ItemError, Store
 from .bibliography import Literature, RankedPaper, SourceLiterature
 from .chat_model import (
     ATTEMPTS,
-    BYTES_A_TOKEN,
+    BYTES_PER_TOKEN,
     FILTERED,
-    Answer,
     ChatModel,
-    FieldRefused,
+    ChatResponse,
+    FieldRejectedError,
     Messages,
-    notes_documents,
-    parse_answer,
-    portions_of,
-    problem_of,
-    size_of,
+    find_response_fault,
+    message_bytes,
+    notes_to_documents,
+    parse_json,
+    split_documents,
 )
 
 STAGE = "summaries"
 PROMPTS = Path(__file__).parent / "prompts"
-USUAL_OUTPUT_TOKENS = 350
+TYPICAL_OUTPUT_TOKENS = 350
 Pairs = Iterable[tuple[SourceLiterature, Sequence[RankedPaper]]]
-# Takes the kind of a question (`notes`, `summary`) and the question; None where it stays open.
-Ask = Callable[[str, Messages], Answer | None]
+# Takes the prompt (`notes`, `summary`) and the messages; returns None if there is no response yet.
+Send = Callable[[str, Messages], ChatResponse | None]
 
 
-class SummaryError(WorkError):
-    """A source whose answers could not be used; others may go on."""
+class SummaryError(ItemError):
+    """Source for which the model gave no valid response."""
 
-    blames_service = False
+    is_service_failure = False
 
 
 @dataclass(frozen=True)
 class CostForecast:
-    """Cost of the summaries still to be asked for."""
+    """Cost of the remaining summaries."""
 
-    questions: int
+    requests: int
     input_tokens: float
     output_tokens: float
-    dollars: float | None  # None where the model's price is not known
+    dollars: float | None  # None if the price is unknown
 
     def __str__(self) -> str:
-        cost = "at an unknown price" if self.dollars is None else f"about ${self.dollars:,.2f}"
+        cost = "price unknown" if self.dollars is None else f"about ${self.dollars:,.2f}"
         return (
-            f"{self.questions:,} questions, about {self.input_tokens:,.0f} tokens in and "
-            f"{self.output_tokens:,.0f} out, {cost}"
+            f"{self.requests:,} requests, about {self.input_tokens:,.0f} input and "
+            f"{self.output_tokens:,.0f} output tokens, {cost}"
         )
 
 
 class ExtractiveSummariser:
-    """Summariser that takes sentences of the papers' abstracts: no key, no cost, no invention."""
+    """Summariser that extracts sentences from abstracts, without a language model."""
 
     name = "extractive"
 
     def summarise(
         self, source: SourceLiterature, papers: Sequence[RankedPaper]
     ) -> Mapping[str, str | None]:
-        """Choose sentences; see `hf_specclip.literature.extractive_summary`."""
+        """Select sentences; see `hf_specclip.literature.extractive_summary`."""
         return extractive_summary(
             name=source.name,
             aliases=source.aliases,
@@ -83,24 +82,25 @@ class ExtractiveSummariser:
 
 
 class ModelSummariser:
-    """Summariser that asks a language model for the three sections.
+    """Summariser that uses a language model.
 
     Args:
-        model: answers the questions.
-        prompt: version of the prompts, a file of `prompts/`.
+        prompt: version of the prompts, a file in `prompts/`.
+        workers: concurrent requests.
 
     Attributes:
-        full_text: gives the text of a paper by its id, or None; without it, abstracts are read.
+        full_text: function that returns the full text of a paper by id, or None; if unset,
+            abstracts are summarised.
 
     Raises:
-        ValueError: for an unknown prompt.
+        ValueError: unknown prompt version.
     """
 
     def __init__(self, model: ChatModel, prompt: str = "v1", *, workers: int = 4) -> None:
         path = PROMPTS / f"{prompt}.json"
         if not path.is_file():
-            there = ", ".join(sorted(known.stem for known in PROMPTS.glob("*.json")))
-            raise ValueError(f"prompt {prompt!r} is none of {there}")
+            versions = ", ".join(sorted(path.stem for path in PROMPTS.glob("*.json")))
+            raise ValueError(f"prompt {prompt!r} is not one of {versions}")
         self.model = model
         self.prompt = json.loads(path.read_text(encoding="utf-8"))
         self.workers = workers
@@ -108,74 +108,71 @@ class ModelSummariser:
 
     @property
     def name(self) -> str:
-        """Name of model and prompt."""
+        """Model and prompt version."""
         texts = ", full texts" if self.full_text is not None else ""
         return f"{self.model.name}, prompt {self.prompt['version']}{texts}"
 
     def summarise(
         self, source: SourceLiterature, papers: Sequence[RankedPaper]
     ) -> Mapping[str, str | None]:
-        """Ask for the three sections of a source, and check them; raises as `ChatModel.send`.
+        """Summarise the papers in three sections. Raises as `ChatModel.send`, and:
 
         Raises:
-            SummaryError: no answer could be used.
+            SummaryError: no valid response.
         """
 
-        def ask(kind: str, messages: Messages) -> Answer:
-            return self.model.answer(messages) or self.model.send(messages, source.name)
+        def send(prompt: str, messages: Messages) -> ChatResponse:
+            return self.model.cached_response(messages) or self.model.send(messages, source.name)
 
         while True:
-            with contextlib.suppress(FieldRefused):
-                return self._read(source, papers, ask)
+            with contextlib.suppress(FieldRejectedError):
+                return self._summarise(source, papers, send)
 
-    def unanswered(self, pairs: Pairs) -> Iterable[tuple[SourceLiterature, str, Messages]]:
-        """Yield the questions to ask next for each source with their kind; nothing is asked."""
+    def pending_requests(self, pairs: Pairs) -> Iterable[tuple[SourceLiterature, str, Messages]]:
+        """Yield the next requests of each source, as (source, prompt, messages)."""
         for source, papers in pairs:
-            questions: list[tuple[str, Messages]] = []
+            pending: list[tuple[str, Messages]] = []
 
-            def look(kind: str, messages: Messages, found: Any = questions) -> Answer | None:
-                answer = self.model.answer(messages)
-                if answer is None:
-                    found.append((kind, messages))
-                return answer
+            def look_up(prompt: str, messages: Messages, pending: Any = pending) -> Any:
+                response = self.model.cached_response(messages)
+                if response is None:
+                    pending.append((prompt, messages))
+                return response
 
             with contextlib.suppress(SummaryError):
-                self._read(source, papers, look)
-                yield from ((source, *question) for question in questions)
+                self._summarise(source, papers, look_up)
+                yield from ((source, *request) for request in pending)
 
     def forecast(self, pairs: Pairs, *, batches: bool = False) -> CostForecast:
-        """Forecast the cost of sources without answers, perhaps in batches; nothing is asked.
-
-        Tokens for a byte, and tokens of an answer, are those counted so far where there are any.
-        """
-        spent = self.model.spent
-        per_byte = 1 / BYTES_A_TOKEN
-        if spent["input_bytes"]:
-            per_byte = spent["input_tokens"] / spent["input_bytes"]
-        out = spent["output_tokens"] / spent["answers"] if spent["answers"] else USUAL_OUTPUT_TOKENS
-        questions, size, summed = 0, 0.0, set()
-        for source, kind, messages in self.unanswered(pairs):
-            questions, size = questions + 1, size + size_of(messages)
-            if kind == "notes":  # they are read in their turn
-                questions += source.name not in summed
-                size += round(out * BYTES_A_TOKEN)
-                summed.add(source.name)
-        tokens_in, tokens_out = size * per_byte, questions * out
-        dollars = self.model.dollars(tokens_in, tokens_out, batched=batches)
-        return CostForecast(questions, tokens_in, tokens_out, dollars)
+        """Forecast the cost of summarising, from the token counts of cached responses if any."""
+        usage = self.model.usage
+        per_byte = 1 / BYTES_PER_TOKEN
+        if usage["input_bytes"]:
+            per_byte = usage["input_tokens"] / usage["input_bytes"]
+        output = TYPICAL_OUTPUT_TOKENS
+        if usage["answers"]:
+            output = usage["output_tokens"] / usage["answers"]
+        requests, size, with_notes = 0, 0.0, set()
+        for source, prompt, messages in self.pending_requests(pairs):
+            requests, size = requests + 1, size + message_bytes(messages)
+            if prompt == "notes":  # input of a final request
+                requests += source.name not in with_notes
+                size += round(output * BYTES_PER_TOKEN)
+                with_notes.add(source.name)
+        tokens_in, tokens_out = size * per_byte, requests * output
+        dollars = self.model.price(tokens_in, tokens_out, batched=batches)
+        return CostForecast(requests, tokens_in, tokens_out, dollars)
 
     @property
     def fixed_bytes(self) -> int:
-        """Bytes of a question beside the papers."""
+        """Size of a request without papers, bytes."""
         source = SourceLiterature("2CXO J000000.0+000000", ("alias",) * 5, "X", "host", ())
-        return size_of(self._messages("summary", source, ()))
+        return message_bytes(self._messages("summary", source, ()))
 
-    # -- questions about a source
-
-    def _read(
-        self, source: SourceLiterature, papers: Sequence[RankedPaper], ask: Ask
+    def _summarise(
+        self, source: SourceLiterature, papers: Sequence[RankedPaper], send: Send
     ) -> dict[str, str | None]:
-        """Read papers, long ones in pieces: notes on each portion, then a summary of the notes."""
+        """Summarise papers; if they exceed one request, summarise notes on each chunk."""
         documents = []
         for paper in papers:
             text = (self.full_text(paper.id) if self.full_text else None) or paper.abstract
@@ -184,86 +181,93 @@ class ModelSummariser:
                     {"id": paper.id, "year": paper.year, "title": paper.title, "text": text}
                 )
         ids = [document["id"] for document in documents]
-        portions: list[Sequence[Mapping[str, Any]]] = [*portions_of(documents)]
-        if len(portions) > 1:
-            notes = [self._ask("notes", source, portion, ids, ask) for portion in portions]
-            portions = [notes_documents([*filter(None, notes)])] if all(notes) else []
-        answers = [self._ask("summary", source, portion, ids, ask) for portion in portions]
-        found = answers[0] if answers else None
-        return {name: found[name] for name in SECTIONS} if found else {}
+        chunks: list[Sequence[Mapping[str, Any]]] = [*split_documents(documents)]
+        if len(chunks) > 1:
+            notes = [self._request("notes", source, chunk, ids, send) for chunk in chunks]
+            chunks = [notes_to_documents([*filter(None, notes)])] if all(notes) else []
+        summaries = [self._request("summary", source, chunk, ids, send) for chunk in chunks]
+        summary = summaries[0] if summaries else None
+        return {name: summary[name] for name in SECTIONS} if summary else {}
 
     def _messages(
-        self, kind: str, source: SourceLiterature, documents: Sequence[Mapping[str, Any]]
+        self, prompt: str, source: SourceLiterature, documents: Sequence[Mapping[str, Any]]
     ) -> list[dict[str, str]]:
-        about = {
+        description = {
             "name": source.name,
             "other_names": list(source.aliases[:20]),
             "class": source.source_class,
             "host": source.host,
         }
-        data = json.dumps({"source": about, "papers": list(documents)}, ensure_ascii=False)
-        plain = "response_format" in self.model.refused
-        task = [*self.prompt[kind], *([self.prompt["form"]] if plain else [])]
-        return [{"role": "system", "content": " ".join(task)}, {"role": "user", "content": data}]
+        data = json.dumps({"source": description, "papers": list(documents)}, ensure_ascii=False)
+        instructions = [*self.prompt[prompt]]
+        if "response_format" in self.model.rejected_fields:
+            instructions.append(self.prompt["form"])
+        system = {"role": "system", "content": " ".join(instructions)}
+        return [system, {"role": "user", "content": data}]
 
-    def _ask(
+    def _request(
         self,
-        kind: str,
+        prompt: str,
         source: SourceLiterature,
         documents: Sequence[Mapping[str, Any]],
         ids: Sequence[str],
-        ask: Ask,
+        send: Send,
     ) -> dict[str, Any] | None:
-        """Ask until an answer can be used; None where the question stays open."""
-        messages = self._messages(kind, source, documents)
-        who, problem = f"{self.name}, {source.name}", ""
+        """Send requests until a response is valid; None if there is no response yet."""
+        messages = self._messages(prompt, source, documents)
+        subject, problem = f"{self.name}, {source.name}", None
         for _ in range(ATTEMPTS):
-            answer = ask(kind, messages)
-            if answer is None:
+            response = send(prompt, messages)
+            if response is None:
                 return None
-            if answer.end.startswith(("refusal", FILTERED)):
-                raise SummaryError(f"{who}: the model refused ({answer.end})")
-            found = parse_answer(answer.content)
-            if (wrong := problem_of(found, ids, self.prompt["max_words"])) is None:
-                return found
-            cut = f"it was cut off after {answer.output_tokens} tokens; write less"
-            problem = cut if answer.end == "length" else wrong
+            if response.end.startswith(("refusal", FILTERED)):
+                raise SummaryError(f"{subject}: the model refused ({response.end})")
+            summary = parse_json(response.content)
+            problem = find_response_fault(summary, ids, self.prompt["max_words"])
+            if problem is None:
+                return summary
+            if response.end == "length":
+                problem = f"it was cut off after {response.output_tokens} tokens; write less"
             messages = [
                 *messages[:2],
-                {"role": "assistant", "content": answer.content[:4000]},
+                {"role": "assistant", "content": response.content[:4000]},
                 {"role": "user", "content": self.prompt["again"].format(problem=problem)},
             ]
-        raise SummaryError(f"{who}: {ATTEMPTS} answers refused: {problem}")
+        raise SummaryError(f"{subject}: {ATTEMPTS} invalid responses: {problem}")
 
 
 Summariser = ExtractiveSummariser | ModelSummariser
 
 
 def write_summaries(
-    store: Store, known: Literature, summariser: Summariser, papers_each: int
+    store: Store, literature: Literature, summariser: Summariser, papers_each: int
 ) -> None:
-    """Summarise every source that has papers of its own, and anew those whose papers changed."""
+    """Summarise the papers of all sources that are new or whose papers have changed."""
 
-    def write(item: Item) -> dict[str, Any] | Absent:
-        source = known.of(item.id)
-        papers = source.behind_summary(papers_each) if source else ()
+    def summarise(item: Item) -> dict[str, Any] | Absent:
+        source = literature.get(item.id)
+        papers = source.summary_papers(papers_each) if source else ()
         if source is None or not papers:
-            return Absent("no paper but surveys")
-        found = summariser.summarise(source, papers)
-        sections = {name: found.get(name) for name in SECTIONS}
+            return Absent("no papers except surveys")
+        summary = summariser.summarise(source, papers)
+        sections = {name: summary.get(name) for name in SECTIONS}
         if not any(sections.values()):
-            return Absent("its papers say nothing")
+            return Absent("nothing to summarise in its papers")
         return {"sections": sections, "papers": [paper.id for paper in papers]}
 
-    store.add(STAGE, {s.name: payload_of(s.behind_summary(papers_each), summariser) for s in known})
-    store.each(STAGE, write, workers=getattr(summariser, "workers", 1))
+    inputs = {
+        source.name: summary_inputs(source.summary_papers(papers_each), summariser)
+        for source in literature
+    }
+    store.add(STAGE, inputs)
+    store.process_each(STAGE, summarise, workers=getattr(summariser, "workers", 1))
 
 
-def payload_of(papers: Iterable[RankedPaper], summariser: Summariser) -> dict[str, Any]:
-    """Name all that a summary is made of: one made of something else is made anew."""
+def summary_inputs(papers: Iterable[RankedPaper], summariser: Summariser) -> dict[str, Any]:
+    """Return the inputs of a summary; it is written again if they change."""
     return {"papers": [paper.id for paper in papers], "summariser": summariser.name}
 
 
 def read_summaries(store: Store) -> dict[str, dict[str, str | None]]:
-    """Read the three sections of every source that has any."""
-    return {name: result["sections"] for name, result in store.got(STAGE)}
+    """Return source -> sections."""
+    return {name: result["sections"] for name, result in store.iter_results(STAGE)}

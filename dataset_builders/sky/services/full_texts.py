@@ -1,8 +1,4 @@
-"""Client of arXiv and ar5iv: open full texts of papers in HTML.
-
-Only preprints are read: what publishers keep open lies in a hundred forms, and the words of the
-preprint are nearly always those of the paper.
-"""
+"""Client of arXiv and ar5iv: full texts of preprints in HTML."""
 
 from __future__ import annotations
 
@@ -22,18 +18,18 @@ from hf_specclip.storage import write_bytes
 
 from ..work.store import Absent, Item, Store
 from .ads import PAPERS_STAGE
-from .polite_session import AbsentError, RefusedError, Service, ServiceError
+from .http_session import NotFoundError, RejectedError, Service, ServiceError
 
-# The second has what the first lacks, older papers above all.
+# ar5iv is the fallback, mainly for older papers.
 ARXIV = ("https://arxiv.org/html", "https://ar5iv.labs.arxiv.org/html")
-# arXiv asks for three seconds between requests.
+# arXiv's rate limit: one request every three seconds.
 PER_SECOND = 1 / 3
 STAGE = "full_texts"
 FOLDER = "full_texts"
-# About fifty pages; what lies behind are tables and appendices.
+# About fifty pages; the rest is mostly tables and appendices.
 MAX_TEXT_BYTES = 200_000
-# A document with fewer words than an abstract is the notice of a withdrawn paper.
-_FEWEST_WORDS = 400
+# Shorter documents are notices of withdrawn papers.
+_MIN_WORDS = 400
 _DOCUMENT = "ltx_document"
 _FATAL = re.compile(r"conversion to html had a fatal error", re.IGNORECASE)
 _LIST = re.compile(r"the following files are available", re.IGNORECASE)
@@ -50,11 +46,11 @@ _BREAK = "\x1e"
 
 
 class FullTexts:
-    """Fetcher of the full texts of a build's papers.
+    """Downloader of full texts.
 
     Args:
-        folder: of the build; texts go to its `full_texts`.
-        urls: addresses that take an arXiv identifier at their end, in the order of trying.
+        folder: work folder of the build; texts go to `full_texts`.
+        urls: base URLs, in order of preference, to which the arXiv identifier is appended.
     """
 
     def __init__(
@@ -66,15 +62,15 @@ class FullTexts:
         self.urls = tuple(url.rstrip("/") for url in urls)
 
     def fetch(self, bibcodes: Iterable[str]) -> None:
-        """Fetch the texts of papers."""
-        # Papers are stored under the code that was asked for, perhaps a superseded one.
-        known = (paper for _, paper in self.store.got(PAPERS_STAGE))
-        number = {paper["bibcode"]: paper.get("arxiv") for paper in known}
-        self.store.add(STAGE, {code: {"arxiv": number.get(code)} for code in bibcodes})
-        self.store.each(STAGE, self._fetch)
+        """Fetch the full texts of papers."""
+        # By the bibcode in the record: the key may be a superseded one.
+        papers = (paper for _, paper in self.store.iter_results(PAPERS_STAGE))
+        arxiv_ids = {paper["bibcode"]: paper.get("arxiv") for paper in papers}
+        self.store.add(STAGE, {code: {"arxiv": arxiv_ids.get(code)} for code in bibcodes})
+        self.store.process_each(STAGE, self._fetch)
 
-    def of(self, bibcode: str) -> str | None:
-        """Read the text of a paper; None where there is none."""
+    def read(self, bibcode: str) -> str | None:
+        """Return the full text of a paper, or None."""
         if not self.store.results(STAGE, [bibcode]):
             return None
         try:
@@ -85,76 +81,75 @@ class FullTexts:
     def _fetch(self, item: Item) -> Any:
         identifier = item.payload["arxiv"]
         if not identifier:
-            return Absent("ADS knows no preprint of it")
+            return Absent("no preprint in ADS")
         text = self._text(identifier)
         if text is None:
-            return Absent("arXiv has no HTML of it")
+            return Absent("no HTML on arXiv")
         content = gzip.compress(text.encode("utf-8", "replace"), mtime=0)
         write_bytes(self.folder / _path_of(item.id), content)
         return {"arxiv": identifier, "bytes": len(text)}
 
     def _text(self, identifier: str) -> str | None:
-        """Get the words of a paper; None where no address has it.
+        """Return the text of a preprint, or None if no URL has it.
 
         Raises:
-            RefusedError: an address has a conversion that broke off, and none a whole one.
-            ServiceError: an address sends a page that is neither a paper nor says that there is
-                none, such as a test for robots.
+            RejectedError: only an incomplete HTML conversion is available.
+            ServiceError: a URL sends another kind of page, such as a bot check.
         """
         about, failure = f"arXiv:{identifier}", None
         for url in self.urls:
             try:
-                answer = self.service.request(
-                    "GET", f"{url}/{identifier}", item=about, check=_page_fault
+                response = self.service.request(
+                    "GET", f"{url}/{identifier}", item=about, check=_check_page
                 )
-            except AbsentError:
+            except NotFoundError:
                 continue
             except ServiceError as error:
-                if error.stops:
+                if error.is_fatal:
                     raise
                 failure = error
                 continue
-            page = read_page(answer.content)
-            if page.is_cut:
-                way = "A later run with --retry may find it whole."
-                problem = "the conversion of it broke off"
-                failure = failure or self.service.error(problem, about, way, RefusedError)
-            elif len(page.text.split()) >= _FEWEST_WORDS:
+            page = read_page(response.content)
+            if page.is_truncated:
+                advice = "Try again later with --retry."
+                problem = "the HTML conversion is incomplete"
+                failure = failure or self.service.error(problem, about, advice, RejectedError)
+            elif len(page.text.split()) >= _MIN_WORDS:
                 return page.text
         if failure is not None:
             raise failure
         return None
 
 
-def _page_fault(answer: Response) -> str | None:
-    """Name the fault of a page that is neither a paper nor says that there is none."""
-    page = answer.content.decode("utf-8", "replace")
-    # ar5iv sends to the page of the abstract where it has no more.
-    elsewhere = "/abs/" in urlsplit(answer.url).path
-    if elsewhere or _LIST.search(page) or read_page(answer.content).is_document:
+def _check_page(response: Response) -> str | None:
+    """Return the problem of a page that is neither a paper nor a notice that there is none."""
+    page = response.content.decode("utf-8", "replace")
+    # ar5iv redirects to the abstract page of papers without HTML.
+    is_abstract = "/abs/" in urlsplit(response.url).path
+    if is_abstract or _LIST.search(page) or read_page(response.content).is_document:
         return None
     title = re.search(r"<title[^>]*>(.*?)</title", page, re.DOTALL | re.IGNORECASE)
-    said = f" ({' '.join(title[1].split())})" if title else ""
-    return f"sent a page that is no paper{said}: it may take us for a robot"
+    name = f" ({' '.join(title[1].split())})" if title else ""
+    return f"sent a page that is not a paper{name}, perhaps a bot check"
 
 
 class Page(NamedTuple):
-    """Page of arXiv."""
+    """Parsed arXiv page."""
 
-    is_document: bool = False  # there is an element of the class `ltx_document`
-    is_cut: bool = False  # the document does not end, or its conversion has failed
-    text: str = ""  # a paragraph a line, at most `MAX_TEXT_BYTES`
+    is_document: bool = False  # has an element of class `ltx_document`
+    is_truncated: bool = False  # no end tag, or a failed conversion
+    text: str = ""  # one paragraph per line, at most `MAX_TEXT_BYTES`
 
 
 @lru_cache(maxsize=1)
 def read_page(content: bytes) -> Page:
-    """Read a page: formulae become what their source says; references and marks are left out."""
+    """Parse a page: formulae as their TeX source, without references and navigation."""
     html = content.decode("utf-8", "replace")
     document = BeautifulSoup(html, "html.parser").find(class_=_DOCUMENT)
     if document is None:
         return Page()
     opened, closed = (
-        len(re.findall(rf"<{mark}{document.name}\b", html, re.IGNORECASE)) for mark in ("", "/")
+        len(re.findall(rf"<{slash}{document.name}\b", html, re.IGNORECASE)) for slash in ("", "/")
     )
     for formula in document.find_all("math"):
         formula.replace_with(f" {formula.get('alttext', '')} ")

@@ -1,6 +1,6 @@
-"""Plain text of titles and abstracts as ADS sends them: HTML, JATS and MathML marks, entities.
+"""Conversion of ADS titles and abstracts (HTML, JATS, MathML, entities) to plain text.
 
-The meaning of marks is kept: `10<SUP>21</SUP>` becomes `10^21` and `N<SUB>H</SUB>` `N_H`.
+Scripts are kept: `10<SUP>21</SUP>` becomes `10^21` and `N<SUB>H</SUB>` becomes `N_H`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ _NAMES = (
     "math|semantics|annotation|mrow|mi|mn|mo|ms|mtext|mspace|mstyle|msub|msup|msubsup|munder|"
     "mover|munderover|mfrac|msqrt|mfenced|mpadded|mphantom|mmultiscripts|none|mprescripts"
 )
-# A `<` between numbers is no mark: a mark has a known name, and attributes with a value.
-_MARK = re.compile(
+# Only known tag names, as `<` is also the less-than sign.
+_TAG = re.compile(
     rf"<(?P<close>/?)(?:\w+:)?(?P<name>{_NAMES})"
     r"(?:\s+[\w:.-]+\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s<>]+))*\s*(?P<empty>/?)>",
     re.IGNORECASE,
@@ -29,30 +29,30 @@ _RELATIONS = frozenset("=<>≤≥≲≳∼≈≃≡±×−+")
 
 
 def plain_text(text: str) -> str:
-    """Return the words of a title or abstract, with white space folded.
+    """Convert a title or abstract to plain text with single spaces.
 
     Args:
-        text: with marks in either case, nested or unclosed, and entities, encoded once or twice.
+        text: may have nested or unclosed tags and entities that are escaped once or twice.
     """
     text = html.unescape(html.unescape(text))
-    # Elements that are open: name, and the pieces of their content.
+    # Open elements: name and content.
     stack: list[tuple[str, list[str]]] = [("", [])]
-    place = 0
-    for mark in _MARK.finditer(text):
-        stack[-1][1].append(text[place : mark.start()])
-        place = mark.end()
-        name = mark["name"].lower()
+    position = 0
+    for tag in _TAG.finditer(text):
+        stack[-1][1].append(text[position : tag.start()])
+        position = tag.end()
+        name = tag["name"].lower()
         if name in ("p", "br", "sec", "title"):
             stack[-1][1].append("\n")
-        elif not mark["close"] and not mark["empty"]:
+        elif not tag["close"] and not tag["empty"]:
             stack.append((name, []))
-        elif mark["close"] and name in (open_name for open_name, _ in stack):
+        elif tag["close"] and name in (open_name for open_name, _ in stack):
             while True:
                 closed, pieces = stack.pop()
                 stack[-1][1].append(_content(closed, pieces, whole=closed == name))
                 if closed == name:
                     break
-    stack[-1][1].append(text[place:])
+    stack[-1][1].append(text[position:])
     while len(stack) > 1:
         closed, pieces = stack.pop()
         stack[-1][1].append(_content(closed, pieces, whole=False))
@@ -63,7 +63,7 @@ def plain_text(text: str) -> str:
 
 
 def _content(name: str, pieces: list[str], *, whole: bool) -> str:
-    """Write the content of an element; of one that was never closed (not `whole`), as it is."""
+    """Format the content of an element (`whole`: it has an end tag)."""
     text = "".join(pieces)
     if name in _DROPPED:
         return ""

@@ -1,7 +1,6 @@
-"""Sources behind a user's names: by the catalogue's name, else by position and error ellipse.
+"""Name resolution: catalogue name, else position within the error ellipse of a source.
 
-A name `2CXO JHHMMSS.s±DDMMSS[X]` holds the position cut off (not rounded) at 0.1 s of time and 1″.
-Each name ends as a source, with the way in which it was found, or as absent, with the reason.
+A name `2CXO JHHMMSS.s±DDMMSS[X]` contains the position, truncated (not rounded) to 0.1 s and 1″.
 """
 
 from __future__ import annotations
@@ -18,19 +17,18 @@ from ..work.store import Absent, Store
 from .tap import TapClient, quoted_list
 
 STAGE = "names"
-AT_ONCE = 100
-BOXES_AT_ONCE = 25
-# Around a stated position; the largest error ellipses, far off axis, reach about 15″.
+NAMES_PER_QUERY = 100
+BOXES_PER_QUERY = 25
+# Search radius; the largest error ellipses, far off axis, reach about 15″.
 SEARCH_ARCSEC = 30.0
 _SELECT = (
     "SELECT m.name AS name, m.ra AS ra, m.dec AS dec, m.err_ellipse_r0 AS r0, "
     "m.err_ellipse_r1 AS r1, m.err_ellipse_ang AS angle FROM csc21.master_source m WHERE "
 )
 _NO_NAME = (
-    "is neither a name of the catalogue (2CXO J004243.9+411610) nor a position in degrees "
-    "(10.68 +41.27)"
+    "neither a catalogue name (2CXO J004243.9+411610) nor a position in degrees (10.68 +41.27)"
 )
-_NO_SOURCE = "no source of that name, and no source's error ellipse holds its position"
+_NO_SOURCE = "no source of this name, and its position is outside all error ellipses"
 _NAME = re.compile(
     r"(?:2?CXO\s*)?J?\s*(\d{2})(\d{2})(\d{2}\.\d)\s*([+\-−–])(\d{2})(\d{2})(\d{2})\s*([Xx]?)"
 )
@@ -40,11 +38,11 @@ ARCSEC = 1.0 / 3600.0
 
 @dataclass(frozen=True)
 class Position:
-    """A position on the sky."""
+    """Position on the sky."""
 
     ra: float  # degrees, ICRS
     dec: float
-    uncertainty: float = 0.0  # arcsec, how far off what stated it may be
+    uncertainty: float = 0.0  # arcsec, from the truncation of a name
 
 
 @dataclass(frozen=True)
@@ -55,22 +53,22 @@ class Ellipse:
     dec: float
     major: float  # semi-axes, arcsec (`err_ellipse_r0`, `err_ellipse_r1`)
     minor: float
-    angle: float  # of the major axis, degrees from north through east (`err_ellipse_ang`)
+    angle: float  # position angle of the major axis, degrees east of north (`err_ellipse_ang`)
 
     def distance(self, position: Position) -> float:
-        """Measure the distance of a position, 1 on the ellipse widened by its uncertainty."""
+        """Return the normalised distance of a position: 1 on the ellipse plus uncertainty."""
         ra, dec, dec0 = radians(position.ra - self.ra), radians(position.dec), radians(self.dec)
         north = cos(dec0) * sin(dec) - sin(dec0) * cos(dec) * cos(ra)
         angle = atan2(cos(dec) * sin(ra), north) - radians(self.angle)
-        far = separation(self, position) / ARCSEC
+        arcsec = separation(self, position) / ARCSEC
         major, minor = self.major + position.uncertainty, self.minor + position.uncertainty
-        return far * hypot(cos(angle) / max(major, 1e-6), sin(angle) / max(minor, 1e-6))
+        return arcsec * hypot(cos(angle) / max(major, 1e-6), sin(angle) / max(minor, 1e-6))
 
 
 def normalise_name(text: str) -> str | None:
-    """Spell a source's name as the catalogue does; None for other texts.
+    """Return a source name in the catalogue's spelling; None for other strings.
 
-    Space and prefix may be missing, a minus may be any dash.
+    Space and prefix are optional, and a minus may be any dash.
 
     Examples:
         >>> normalise_name("J004243.9+411610")
@@ -83,10 +81,10 @@ def normalise_name(text: str) -> str | None:
 _DASHES = str.maketrans("−–", "--")
 
 
-def stated_position(text: str) -> Position | None:
-    """Parse the position that a name states, or two numbers in degrees; None without one.
+def parse_position(text: str) -> Position | None:
+    """Parse a position from a source name or from two numbers in degrees; None without one.
 
-    The middle of what the name leaves open, and half its diagonal as the uncertainty.
+    For a name, this is the centre of the truncation box, and half its diagonal as uncertainty.
     """
     uncertainty = 0.0
     if match := _DEGREES.fullmatch(text.strip().translate(_DASHES)):
@@ -102,105 +100,104 @@ def stated_position(text: str) -> Position | None:
     return Position(ra, dec, uncertainty) if ra < 360 and abs(dec) <= 90 else None
 
 
-def separation(one: Position | Ellipse, other: Position | Ellipse) -> float:
-    """Compute the angle between two positions, degrees."""
-    return sky_separation(one.ra, one.dec, other.ra, other.dec)
+def separation(a: Position | Ellipse, b: Position | Ellipse) -> float:
+    """Return the angular separation of two positions, degrees."""
+    return sky_separation(a.ra, a.dec, b.ra, b.dec)
 
 
-def deepest(candidates: Iterable[tuple[Ellipse, Position, Any]]) -> tuple[Any, float] | None:
-    """Choose the candidate whose ellipse holds its position most deeply; None where none does.
+def best_match(candidates: Iterable[tuple[Ellipse, Position, Any]]) -> tuple[Any, float] | None:
+    """Return the candidate with the smallest normalised distance, if that is at most 1.
 
     Args:
-        candidates: ellipse, position and a key, which decides between equals.
+        candidates: (ellipse, position, key); ties are resolved by key.
 
     Returns:
-        The key, and the distance of position and ellipse, arcsec.
+        (key, separation in arcsec), or None.
     """
     inside = [
-        (depth, key, round(separation(ellipse, place) / ARCSEC, 3))
-        for ellipse, place, key in candidates
-        if (depth := ellipse.distance(place)) <= 1.0
+        (distance, key, round(separation(ellipse, position) / ARCSEC, 3))
+        for ellipse, position, key in candidates
+        if (distance := ellipse.distance(position)) <= 1.0
     ]
     return min(inside)[1:] if inside else None
 
 
 def box_condition(position: Position, radius: float) -> str:
-    """Write ADQL that holds for `m.ra`, `m.dec` within `radius` (degrees), and a few more.
+    """Return ADQL for a box in `m.ra`, `m.dec` around a cone of `radius` degrees.
 
-    Plain comparisons run on any service, with its indices; which rows are inside is then for the
-    caller to compute.
+    Comparisons use the indices of any service, unlike ADQL geometry. The caller must then select
+    the rows within the cone.
     """
     low, high = position.dec - radius, position.dec + radius
     condition = f"m.dec BETWEEN {max(low, -90.0):.8f} AND {min(high, 90.0):.8f}"
-    if low > -90 and high < 90:  # else a pole is inside: every right ascension is near
+    if low > -90 and high < 90:  # otherwise it contains a pole, and with it all right ascensions
         half = degrees(asin(sin(radians(radius)) / cos(radians(position.dec))))
         west, east = (position.ra - half) % 360, (position.ra + half) % 360
-        both = "AND" if west <= east else "OR"
-        condition += f" AND (m.ra >= {west:.8f} {both} m.ra <= {east:.8f})"
+        operator = "AND" if west <= east else "OR"
+        condition += f" AND (m.ra >= {west:.8f} {operator} m.ra <= {east:.8f})"
     return f"({condition})"
 
 
-def names_of(text: str) -> list[str]:
-    """Read the names of a file, one a line, without empty lines and comments after `#`."""
+def read_names(text: str) -> list[str]:
+    """Parse a list of names, one per line, with `#` comments."""
     lines = (line.split("#", 1)[0].strip() for line in text.splitlines())
     return [line for line in lines if line]
 
 
 def resolve_names(client: TapClient, store: Store, names: Iterable[str]) -> None:
-    """Find the source behind every name.
+    """Resolve names to catalogue sources.
 
-    A name of the catalogue (in any spelling) is looked up. One that the catalogue does not have,
-    such as an older release's, is taken for the position it states: the nearest source is meant
-    whose error ellipse, widened by what the name leaves open, holds it. The same goes for
-    positions in degrees.
+    Names in any spelling are looked up. Positions in degrees, and names that the catalogue does
+    not have (such as those of older releases), are matched to the source whose error ellipse
+    contains the position. The result of a name holds `name`, `how` and, for a position, `arcsec`.
     """
     store.add(STAGE, {name.strip(): {} for name in names if name.strip()})
-    store.work(
+    store.process(
         STAGE,
         lambda items: [_resolve(client, [item.id for item in items])],
-        at_once=AT_ONCE,
-        recalls=client.url,
+        batch_size=NAMES_PER_QUERY,
+        clear_cache=client.url,
     )
 
 
-def _resolve(client: TapClient, asked: Sequence[str]) -> dict[str, Any]:
-    spelling = {text: normalise_name(text) for text in asked}
-    names = sorted({name for name in spelling.values() if name})
-    known: set[str] = set()
+def _resolve(client: TapClient, texts: Sequence[str]) -> dict[str, Any]:
+    normalised = {text: normalise_name(text) for text in texts}
+    names = sorted({name for name in normalised.values() if name})
+    catalogue_names: set[str] = set()
     if names:
         adql = f"{_SELECT}m.name IN {quoted_list(names)}"
-        what = f"{len(names)} names from {names[0]}"
-        known = {row["name"] for row in client.query(adql, what, max_rows=len(names)).rows}
-    found: dict[str, Any] = {}
-    places: dict[str, Position] = {}
-    for text, name in spelling.items():
-        if name in known:
-            found[text] = {"name": name, "how": "name"}
-        elif (place := stated_position(text)) is not None:
-            places[text] = place
+        about = f"{len(names)} names from {names[0]}"
+        rows = client.query(adql, about, max_rows=len(names)).rows
+        catalogue_names = {row["name"] for row in rows}
+    results: dict[str, Any] = {}
+    positions: dict[str, Position] = {}
+    for text, name in normalised.items():
+        if name in catalogue_names:
+            results[text] = {"name": name, "how": "name"}
+        elif (position := parse_position(text)) is not None:
+            positions[text] = position
         else:
-            found[text] = Absent(_NO_NAME)
-    order = sorted(places)
-    for start in range(0, len(order), BOXES_AT_ONCE):
-        some = order[start : start + BOXES_AT_ONCE]
-        boxes = " OR ".join(box_condition(places[text], SEARCH_ARCSEC * ARCSEC) for text in some)
-        rows = client.query(f"{_SELECT}({boxes})", f"{len(some)} positions from {some[0]}").rows
+            results[text] = Absent(_NO_NAME)
+    pending = sorted(positions)
+    for start in range(0, len(pending), BOXES_PER_QUERY):
+        batch = pending[start : start + BOXES_PER_QUERY]
+        boxes = " OR ".join(box_condition(positions[t], SEARCH_ARCSEC * ARCSEC) for t in batch)
+        rows = client.query(f"{_SELECT}({boxes})", f"{len(batch)} positions from {batch[0]}").rows
         ellipses = {
             row["name"]: Ellipse(
                 *(row[name] for name in ("ra", "dec", "r0", "r1")), row["angle"] or 0
             )
             for row in rows
-            # Without an ellipse there is no telling how near is near enough.
             if None not in (row["ra"], row["dec"], row["r0"], row["r1"])
         }
-        for text in some:
-            best = deepest((ellipse, places[text], name) for name, ellipse in ellipses.items())
-            found[text] = Absent(_NO_SOURCE)
+        for text in batch:
+            best = best_match((e, positions[text], name) for name, e in ellipses.items())
+            results[text] = Absent(_NO_SOURCE)
             if best is not None:
-                found[text] = {"name": best[0], "how": "position", "arcsec": best[1]}
-    return found
+                results[text] = {"name": best[0], "how": "position", "arcsec": best[1]}
+    return results
 
 
 def matched_names(store: Store) -> list[str]:
-    """List the catalogue's names of all sources found so far, sorted."""
-    return sorted({result["name"] for _, result in store.got(STAGE)})
+    """Return the catalogue names of all resolved sources, sorted."""
+    return sorted({result["name"] for _, result in store.iter_results(STAGE)})

@@ -1,6 +1,6 @@
-"""Client of TAP services through pyvo, with answers as plain rows.
+"""TAP client on pyvo that returns rows as dictionaries.
 
-pyvo speaks the protocol; pacing, waiting and trying again are `Service`'s.
+pyvo implements the protocol; `Service` adds rate limiting and retries.
 """
 
 from __future__ import annotations
@@ -19,29 +19,36 @@ import numpy as np
 from requests import Response
 
 from ..work.store import Store
-from .polite_session import STATE_WORDS, AbsentError, RefusedError, Service, ServiceError, SlowError
+from .http_session import (
+    OUTAGE_WORDS,
+    NotFoundError,
+    RejectedError,
+    ResponseTimeoutError,
+    Service,
+    ServiceError,
+)
 
 Row = dict[str, Any]
 
-# Seconds between two looks at a job, and the longest that one may take.
-JOB_POLL, LONGEST_JOB = 10.0, 7200.0
-_ENDED = frozenset(("COMPLETED", "ERROR", "ABORTED", "ARCHIVED"))
-_OPENED = re.compile(rb"<(?:\w+:)?VOTABLE[\s>]")
-_CLOSED = re.compile(rb"</(?:\w+:)?VOTABLE>\s*$")
+# Polling interval and time limit of an asynchronous job, s.
+JOB_POLL, JOB_TIMEOUT = 10.0, 7200.0
+_FINAL_PHASES = frozenset(("COMPLETED", "ERROR", "ABORTED", "ARCHIVED"))
+_START = re.compile(rb"<(?:\w+:)?VOTABLE[\s>]")
+_END = re.compile(rb"</(?:\w+:)?VOTABLE>\s*$")
 _ERROR = re.compile(
     rb"""<(?:\w+:)?INFO\b(?=[^>]*["']QUERY_STATUS["'])(?=[^>]*["']ERROR["'])[^>]*>(.*?)</""",
     re.DOTALL | re.IGNORECASE,
 )
-# Before VOTable 1.3 astropy reads an empty cell of whole numbers as 0.
-_OLD = re.compile(rb"""(<(?:\w+:)?VOTABLE\b[^>]*?\bversion=)["']1\.[0-2]["']""")
+# astropy reads empty integer cells as 0 before VOTable 1.3.
+_OLD_VERSION = re.compile(rb"""(<(?:\w+:)?VOTABLE\b[^>]*?\bversion=)["']1\.[0-2]["']""")
 _ROWS = re.compile(rb"<(?:\w+:)?(?:TABLEDATA|BINARY2?|FITS)\b")
 
 
-class TapAnswer(NamedTuple):
-    """Rows of an answer: column -> value; None where nothing was measured (null or nan)."""
+class TapResult(NamedTuple):
+    """Result of a query; null and nan values are None."""
 
-    rows: list[Row]
-    overflow: bool  # the service left rows out because there were too many
+    rows: list[Row]  # column -> value
+    overflow: bool  # truncated at the row limit of the query or the service
 
 
 class TapClient:
@@ -54,8 +61,8 @@ class TapClient:
         self.service = service
         self.store = store
         self._tap = pyvo.dal.TAPService(url, session=service)
-        service.check = _table_fault
-        service.gives_up_slow = True
+        service.check = _check_votable
+        service.raise_on_timeout = True
 
     def query(
         self,
@@ -64,101 +71,106 @@ class TapClient:
         *,
         uploads: Mapping[str, Mapping[str, Sequence[Any]]] | None = None,
         max_rows: int | None = None,
-        remember: bool = True,
-    ) -> TapAnswer:
-        """Query, unless the store recalls the answer.
+        cache: bool = True,
+    ) -> TapResult:
+        """Run a query, or return its cached result.
 
-        A question that is not answered in time is sent again as a job, and so are those after it.
+        After the first read timeout, queries are sent as asynchronous jobs.
 
         Args:
-            uploads: tables sent along: name -> column -> values; `TAP_UPLOAD.name` in the ADQL.
-            max_rows: the most rows to send.
-            remember: recall the answer; not for one that is stored at once.
-        """
-        question = {"query": adql, "maxrec": max_rows, "uploads": uploads}
-        if self.store is None or not remember:
-            return self._ask(question, item)
-        return TapAnswer(*self.store.recall(self.url, question, lambda: self._ask(question, item)))
+            item: subject of the query, for error messages.
+            uploads: uploaded tables, name -> column -> values; `TAP_UPLOAD.name` in the ADQL.
+            max_rows: row limit (MAXREC).
+            cache: False if the caller stores the result itself.
 
-    def _ask(self, question: Mapping[str, Any], item: str) -> TapAnswer:
+        Raises:
+            RejectedError: the service rejects the query; the message quotes it.
+            ServiceError: see `Service.request`.
+        """
+        query = {"query": adql, "maxrec": max_rows, "uploads": uploads}
+        if self.store is None or not cache:
+            return self._run(query, item)
+        return TapResult(*self.store.cached(self.url, query, lambda: self._run(query, item)))
+
+    def _run(self, query: Mapping[str, Any], item: str) -> TapResult:
         import pyvo
         from astropy.io.votable import parse
         from astropy.table import Table
 
-        uploads = {name: Table(dict(of)) for name, of in (question["uploads"] or {}).items()}
+        tables = {name: Table(dict(columns)) for name, columns in (query["uploads"] or {}).items()}
         self.service.item = item
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of units and dates that VOTable does not know
+            warnings.simplefilter("ignore")  # non-standard units and dates in VOTables
             try:
-                content = self._send({**question, "uploads": uploads or None})
-                content = _OLD.sub(rb'\1"1.3"', content, count=1)
-                found = pyvo.dal.TAPResults(parse(io.BytesIO(content)), url=self.url)
-                return TapAnswer(_rows(found.to_table()), found.query_status == "OVERFLOW")
-            except RefusedError as error:
-                said = str(error)
+                content = self._send({**query, "uploads": tables or None})
+                content = _OLD_VERSION.sub(rb'\1"1.3"', content, count=1)
+                results = pyvo.dal.TAPResults(parse(io.BytesIO(content)), url=self.url)
+                return TapResult(_rows(results.to_table()), results.query_status == "OVERFLOW")
+            except RejectedError as error:
+                message = str(error)
             except (pyvo.dal.DALAccessError, ValueError) as error:
-                words = " ".join(str(error).split())
-                said = f"{self.service.name}, {item}: does not answer the question: {words}"
-        asked = " ".join(question["query"].split())[:600]
-        raise RefusedError(f"{self.service.scrub(said)[:700]} The question was: {asked}")
+                text = " ".join(str(error).split())
+                message = f"{self.service.name}, {item}: query failed: {text}"
+        adql = " ".join(query["query"].split())[:600]
+        raise RejectedError(f"{self.service.scrub(message)[:700]} Query: {adql}")
 
-    def _send(self, question: Mapping[str, Any]) -> bytes:
-        """Send a question; as a job where one was not answered in time and the service has jobs."""
+    def _send(self, query: Mapping[str, Any]) -> bytes:
+        """Send a query, synchronously until the first timeout and as a job afterwards."""
         import pyvo
 
         job = None
-        if self.service.gives_up_slow:
+        if self.service.raise_on_timeout:
             try:
-                return self._tap.create_query(**question).submit().content
-            except SlowError:
-                self.service.gives_up_slow = False
-        with contextlib.suppress(AbsentError):
-            job = self._tap.submit_job(**question)
+                return self._tap.create_query(**query).submit().content
+            except ResponseTimeoutError:
+                self.service.raise_on_timeout = False
+        with contextlib.suppress(NotFoundError):  # no asynchronous endpoint
+            job = self._tap.submit_job(**query)
         if job is None:
-            return self._tap.create_query(**question).submit().content
-        end = time.monotonic() + LONGEST_JOB
+            return self._tap.create_query(**query).submit().content
+        end = time.monotonic() + JOB_TIMEOUT
         try:
             job.run()
-            # pyvo's `wait` asks for answers that come when the job ends, later than we read.
-            while job.phase not in _ENDED:
+            # Not `job.wait()`: its blocking requests would exceed our read timeout.
+            while job.phase not in _FINAL_PHASES:
                 if time.monotonic() > end:
-                    problem = f"a job did not end within {LONGEST_JOB / 3600:g} h"
+                    problem = f"a job did not finish within {JOB_TIMEOUT / 3600:g} h"
                     raise self.service.error(problem, self.service.item, "Run again later.")
                 time.sleep(JOB_POLL)
             job.raise_if_error()
             return self.service.get(job.result_uri).content
         finally:
-            # UWS answers with a redirect, which is no answer here; an old job ends by itself.
+            # Best effort: the service deletes old jobs anyway.
             with contextlib.suppress(ServiceError, pyvo.dal.DALAccessError):
                 job.delete()
 
 
 def quoted(text: str) -> str:
-    """Quote a text as an ADQL literal."""
+    """Quote a string as an ADQL literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def quoted_list(texts: Iterable[str]) -> str:
-    """Quote texts as an ADQL list, for IN."""
+    """Quote strings as an ADQL list, for IN."""
     return "(" + ", ".join(map(quoted, texts)) + ")"
 
 
-def _table_fault(answer: Response) -> str | None:
-    """Name the fault of an answer that passes; its bytes count, not its content type.
+def _check_votable(response: Response) -> str | None:
+    """Return the problem of an incomplete VOTable, or None.
 
-    A proxy may cut a table and still give the right length; a service that runs out of time closes
-    the rows so far with an error.
+    Checks the content: a proxy may truncate a table with a matching Content-Length, and a service
+    that runs out of time appends an error to the rows sent so far.
     """
-    content = answer.content
-    if not _OPENED.search(content[:4000]):
-        is_job = "/async" in urlsplit(answer.url).path and (not content or b"job" in content[:4000])
-        return None if is_job else "sent no VOTable"
-    if not _CLOSED.search(content[-400:]):
-        return "sent a table that breaks off"
-    said = _ERROR.search(content)
-    words = " ".join(said[1].decode("utf-8", "replace").split()) if said else ""
-    if said and (_ROWS.search(content) or STATE_WORDS.search(words)):
-        return f"broke the answer off: {words}"
+    content = response.content
+    if not _START.search(content[:4000]):
+        is_job = b"job" in content[:4000] or not content
+        return None if is_job and "/async" in urlsplit(response.url).path else "sent no VOTable"
+    if not _END.search(content[-400:]):
+        return "sent a truncated VOTable"
+    error = _ERROR.search(content)
+    message = " ".join(error[1].decode("utf-8", "replace").split()) if error else ""
+    if error and (_ROWS.search(content) or OUTAGE_WORDS.search(message)):
+        return f"sent an incomplete result: {message}"
     return None
 
 

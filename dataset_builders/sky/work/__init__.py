@@ -1,1 +1,1 @@
-"""Work folder of a build: one store of items, answers and results."""
+"""Work folder of a build: queue, results and cached responses in one SQLite file."""

@@ -1,9 +1,8 @@
-"""Store of a build: items of work, their results and the answers of services in one SQLite file.
+"""SQLite store of a build: work queue, results and cached responses.
 
-Every item ends as got, absent or failed; none is forgotten. A commit is complete or absent,
-whatever kills the process, and a build that is started again takes up the items that are still
-wanted. The file keeps its rollback journal: the write-ahead log is unsafe on the network file
-systems where home folders of clusters live.
+The state of an item is `wanted` (queued), `got` (done), `absent` (does not exist) or `failed`.
+Writes are transactions, so a build that was killed resumes with the queued items. The file uses
+SQLite's rollback journal, because write-ahead logging is unsafe on network file systems.
 """
 
 from __future__ import annotations
@@ -31,66 +30,65 @@ logger = logging.getLogger(__name__)
 FILE = "build.sqlite"
 FORMAT_VERSION = 2
 STATES = ("wanted", "got", "absent", "failed")
-# So many failures of a service one after another are taken for a service that is down.
-LOST = 3
-_AT_ONCE = 400  # items read together
-_BUSY_SECONDS = 120.0
+# After these, the service is considered down and the stage stops.
+MAX_CONSECUTIVE_FAILURES = 3
+_READ_BATCH = 400
+_BUSY_TIMEOUT = 120.0  # s
 _SCHEMA = """CREATE TABLE items (
     stage TEXT NOT NULL, id TEXT NOT NULL, state TEXT NOT NULL, why TEXT, payload TEXT NOT NULL,
     result, PRIMARY KEY (stage, id)) WITHOUT ROWID"""
 _COLUMNS = "SELECT id, state, why, payload, result FROM items WHERE stage = ? AND"
-_AMONG = "IN (SELECT value FROM json_each(?))"
+_IN_LIST = "IN (SELECT value FROM json_each(?))"
 
 
 class StoreError(SpecCLIPError, RuntimeError):
-    """A store that cannot be used; the message names the file and the way out."""
+    """Unusable store; the message names the file and what to do."""
 
 
-class WorkError(SpecCLIPError, RuntimeError):
-    """Failure of an item of work, which is also the item's outcome."""
+class ItemError(SpecCLIPError, RuntimeError):
+    """Failure of an item, recorded as its outcome."""
 
-    blames_service = True  # False where the item itself is at fault
-    stops = False  # True where the other items would fare no better
+    is_service_failure = True  # False if the item itself is at fault
+    is_fatal = False  # True if the remaining items would fail as well
 
 
 @dataclass(frozen=True)
 class Absent:
-    """Outcome of an item that does not exist, with the reason."""
+    """Outcome of an item that does not exist."""
 
-    why: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class Item:
-    """An item of work."""
+    """Item of the work queue."""
 
     id: str  # unique in the stage
     state: str  # one of `STATES`
-    why: str | None  # the reason, where it is absent or failed
-    payload: Any  # input of the work (JSON)
-    result: Any  # outcome (JSON or bytes), None until got
+    reason: str | None  # of absent and failed items
+    payload: Any  # input (JSON)
+    result: Any  # output (JSON or bytes) of finished items
 
 
-def outcome(make: Callable[..., Any], *arguments: Any) -> Any:
-    """Return what `make` returns, or the `WorkError` that it raises and that stops no other."""
+def item_outcome(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function; return its result, or the `ItemError` it raises unless that is fatal."""
     try:
-        return make(*arguments)
-    except WorkError as error:
-        if error.stops:
+        return function(*arguments)
+    except ItemError as error:
+        if error.is_fatal:
             raise
         return error
 
 
 class Store:
-    """Items to fetch or make, stage by stage, and their results.
+    """Work queue and results, by stage.
 
     Args:
-        folder: of the build; the file is made where it is absent.
-        progress: show a bar over each stage.
+        folder: work folder of the build; the file is created if missing.
+        progress: show a progress bar for each stage.
 
     Raises:
-        StoreError: (also by the methods) when the file is damaged, of another version or cannot
-            be written.
+        StoreError: also from the methods; the file is damaged, not writable or of another version.
     """
 
     def __init__(self, folder: str | Path, *, progress: bool = False) -> None:
@@ -100,7 +98,7 @@ class Store:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
             raise self._unusable(problem) from None
-        with self._writing() as connection:
+        with self._transaction() as connection:
             if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 connection.execute(_SCHEMA)
                 connection.execute("CREATE INDEX items_by_state ON items (stage, state)")
@@ -108,16 +106,16 @@ class Store:
             stored = connection.execute("PRAGMA user_version").fetchone()[0]
         if stored != FORMAT_VERSION:
             raise StoreError(
-                f"{self.path} has format {stored}, this version writes {FORMAT_VERSION}: name "
+                f"{self.path} has format {stored}, this version needs {FORMAT_VERSION}: use "
                 "another work folder"
             )
 
     @contextlib.contextmanager
-    def alone(self, stages: Iterable[str]) -> Iterator[None]:
-        """Keep other processes out of stages; the system ends the locks with the process.
+    def lock_stages(self, stages: Iterable[str]) -> Iterator[None]:
+        """Lock stages against other processes; locks are released when the process ends.
 
         Raises:
-            StoreError: when another process is at work on one of them.
+            StoreError: another process holds a lock.
         """
         with contextlib.ExitStack() as locks:
             for stage in sorted(set(stages)):
@@ -126,16 +124,14 @@ class Store:
                     locks.enter_context(lock)
                 except Timeout:
                     raise StoreError(
-                        f"another process works on {stage} in {self.path.parent}: a service's rate "
-                        "is for all of one user's processes; wait, or name other --stages"
+                        f"another process is running stage {stage} in {self.path.parent}; rate "
+                        "limits apply to all processes of a user: wait, or choose other --stages"
                     ) from None
             yield
 
-    # -- items
-
     def add(self, stage: str, items: Mapping[str, Any]) -> None:
-        """Want items: id -> payload (JSON); those there stay, unless their payload has changed."""
-        with self._writing() as connection:
+        """Queue items (id -> JSON payload); existing ones only if their payload has changed."""
+        with self._transaction() as connection:
             connection.executemany(
                 "INSERT INTO items VALUES (?, ?, 'wanted', NULL, ?, NULL) ON CONFLICT DO UPDATE "
                 "SET state = 'wanted', why = NULL, payload = excluded.payload, result = NULL "
@@ -144,25 +140,25 @@ class Store:
             )
 
     def put(self, stage: str, outcomes: Mapping[str, Any], *, replace: bool = True) -> None:
-        """Record outcomes in one commit: id -> result (JSON or bytes), `Absent` or `WorkError`."""
+        """Save outcomes in one transaction: id -> result (JSON or bytes), `Absent`, `ItemError`."""
         update = "UPDATE SET state = excluded.state, why = excluded.why, result = excluded.result"
-        with self._writing() as connection:
+        with self._transaction() as connection:
             connection.executemany(
                 "INSERT INTO items VALUES (?, ?, ?, ?, '{}', ?) ON CONFLICT DO "
                 + (update if replace else "NOTHING"),
                 [(stage, name, *_row(outcome)) for name, outcome in outcomes.items()],
             )
 
-    def want_again(self, stage: str, ids: Iterable[str] | None = None) -> None:
-        """Want items again: those named, or all that failed."""
-        where, value = ("state = ?", "failed") if ids is None else (f"id {_AMONG}", _json(ids))
+    def requeue(self, stage: str, ids: Iterable[str] | None = None) -> None:
+        """Queue items again: the given ones, or all that failed."""
+        where, value = ("state = ?", "failed") if ids is None else (f"id {_IN_LIST}", _json(ids))
         query = f"UPDATE items SET state = 'wanted', why = NULL WHERE stage = ? AND {where}"
-        with self._writing() as connection:
+        with self._transaction() as connection:
             connection.execute(query, (stage, value))
 
     def remove(self, stage: str) -> None:
         """Delete the items of a stage."""
-        with self._writing() as connection:
+        with self._transaction() as connection:
             connection.execute("DELETE FROM items WHERE stage = ?", (stage,))
 
     def counts(self, stage: str) -> dict[str, int]:
@@ -171,90 +167,92 @@ class Store:
         return {**dict.fromkeys(STATES, 0), **dict(self._rows(query, stage))}
 
     def sums(self, stage: str, *keys: str) -> list[float]:
-        """Count the items got and sum numbers of their results: [count, sum, …]."""
+        """Count finished items and sum numeric fields of their results: [count, sum, …]."""
         columns = ["count(*)", *(f"total(json_extract(result, '$.{key}'))" for key in keys)]
         query = f"SELECT {', '.join(columns)} FROM items WHERE stage = ? AND state = 'got'"
         return [float(value) for value in self._rows(query, stage)[0]]
 
     def items(self, stage: str, states: Sequence[str] = STATES) -> Iterator[Item]:
-        """Yield items in the order of their ids."""
-        return (item for portion in self._portions(stage, states, _AT_ONCE) for item in portion)
+        """Yield items, sorted by id."""
+        return (item for batch in self._batches(stage, states, _READ_BATCH) for item in batch)
 
-    def got(self, stage: str) -> Iterator[tuple[str, Any]]:
-        """Yield id and result of the items got, in the order of their ids."""
+    def iter_results(self, stage: str) -> Iterator[tuple[str, Any]]:
+        """Yield (id, result) of finished items, sorted by id."""
         return ((item.id, item.result) for item in self.items(stage, ("got",)))
 
     def ids(self, stage: str, *states: str) -> set[str]:
-        """Return the ids of the items in some states, by default of those got."""
-        query = f"SELECT id FROM items WHERE stage = ? AND state {_AMONG}"
+        """Return the ids of items in the given states, by default `got`."""
+        query = f"SELECT id FROM items WHERE stage = ? AND state {_IN_LIST}"
         return {name for (name,) in self._rows(query, stage, _json(states or ("got",)))}
 
     def results(self, stage: str, ids: Iterable[str]) -> dict[str, Any]:
-        """Return the results of those of these items that were got."""
-        rows = self._rows(f"{_COLUMNS} state = 'got' AND id {_AMONG}", stage, _json(ids))
+        """Return id -> result for the given items that are finished."""
+        rows = self._rows(f"{_COLUMNS} state = 'got' AND id {_IN_LIST}", stage, _json(ids))
         return {item.id: item.result for item in map(_item, rows)}
 
-    def recall(self, whose: str, question: Any, ask: Callable[[], Any]) -> Any:
-        """Return the answer to a question (JSON), asked once until `work` has finished its items.
+    def cached(self, service: str, request: Any, send: Callable[[], Any]) -> Any:
+        """Return the cached response to a request (JSON), or send it and cache the response.
 
-        An item may take several questions: killed after the third, a build asks the fourth next.
-        Of two processes that ask at once, both get the answer that was stored first.
+        Lets an item of several requests resume after a kill. `process` clears the cache
+        (`clear_cache`). If two processes send the same request, both use the first response.
         """
-        text = json.dumps(question, sort_keys=True)
-        stage, key = f"recalled {whose}", hashlib.sha256(text.encode()).hexdigest()
-        if key not in (found := self.results(stage, [key])):
-            self.put(stage, {key: ask()}, replace=False)
-            found = self.results(stage, [key])
-        return found[key]
+        text = json.dumps(request, sort_keys=True)
+        stage, key = f"recalled {service}", hashlib.sha256(text.encode()).hexdigest()
+        if key not in (responses := self.results(stage, [key])):
+            self.put(stage, {key: send()}, replace=False)
+            responses = self.results(stage, [key])
+        return responses[key]
 
-    # -- work
-
-    def each(self, stage: str, make: Callable[[Item], Any], **settings: Any) -> None:
-        """Work on the wanted items of a stage one by one; settings are those of `work`.
+    def process_each(self, stage: str, function: Callable[[Item], Any], **settings: Any) -> None:
+        """Process queued items one by one.
 
         Args:
-            make: returns the outcome of an item, or raises the `WorkError` that is its outcome.
+            function: returns the outcome of an item, or raises an `ItemError`.
+            settings: see `process`.
         """
-        self.work(stage, lambda items: ({i.id: outcome(make, i)} for i in items), **settings)
+        self.process(
+            stage, lambda items: ({i.id: item_outcome(function, i)} for i in items), **settings
+        )
 
-    def work(
+    def process(
         self,
         stage: str,
-        do: Callable[[Sequence[Item]], Iterable[Mapping[str, Any]]],
+        function: Callable[[Sequence[Item]], Iterable[Mapping[str, Any]]],
         *,
-        at_once: int = 1,
+        batch_size: int = 1,
         workers: int = 1,
-        most: int | None = None,
-        recalls: str | None = None,
+        limit: int | None = None,
+        clear_cache: str | None = None,
     ) -> None:
-        """Work on the wanted items of a stage, in the order of their ids.
+        """Process the queued items of a stage, sorted by id.
 
         Args:
-            do: takes items and yields outcomes as `put` takes them; each yield is one commit.
-                Items without an outcome stay wanted.
-            at_once: items handed out together.
-            most: items to take, or None for all.
-            recalls: whose recalled answers are dropped when items are finished.
+            function: takes a batch of items and yields outcomes (see `put`), each saved in a
+                transaction of its own. Items without an outcome stay queued.
+            workers: threads.
+            limit: maximum number of items.
+            clear_cache: service whose cached responses are deleted after each batch.
 
         Raises:
-            Exception: whatever `do` raises, and the error of the service that failed `LOST` times
-                in a row; those items are wanted again. Outcomes under way are put first.
+            ItemError: the last of `MAX_CONSECUTIVE_FAILURES` failures of a service in a row; these
+                items are queued again.
+            Exception: raised by `function`.
         """
         states = self.counts(stage)
-        total, wanted = sum(states.values()), states["wanted"]
-        hidden = not (self.progress and wanted)
-        portions = self._portions(stage, ("wanted",), at_once, most)
-        streak: list[str] = []
+        total, queued = sum(states.values()), states["wanted"]
+        hidden = not (self.progress and queued)
+        batches = self._batches(stage, ("wanted",), batch_size, limit)
+        failed_in_a_row: list[str] = []
         lock, stopped = threading.Lock(), threading.Event()
 
-        def put(outcomes: Mapping[str, Any]) -> None:
-            failures = {n: o for n, o in outcomes.items() if isinstance(o, WorkError)}
-            troubles = [name for name, error in failures.items() if error.blames_service]
-            with lock:  # what a slower thread puts must not follow the end of a streak
-                streak[:] = [*streak, *troubles] if troubles else []
-                if len(streak) >= LOST:
-                    self.want_again(stage, streak)
-                    raise failures[troubles[-1]]
+        def save(outcomes: Mapping[str, Any]) -> None:
+            errors = {n: o for n, o in outcomes.items() if isinstance(o, ItemError)}
+            failed = [name for name, error in errors.items() if error.is_service_failure]
+            with lock:  # a slower thread must not save failures after the items are requeued
+                failed_in_a_row[:] = [*failed_in_a_row, *failed] if failed else []
+                if len(failed_in_a_row) >= MAX_CONSECUTIVE_FAILURES:
+                    self.requeue(stage, failed_in_a_row)
+                    raise errors[failed[-1]]
                 self.put(stage, outcomes)
             bar.update(len(outcomes))
 
@@ -262,43 +260,41 @@ class Store:
             try:
                 while not stopped.is_set():
                     with lock:
-                        items = next(portions, None)
+                        items = next(batches, None)
                     if items is None:
                         return
-                    for outcomes in do(items):
-                        put(outcomes)
+                    for outcomes in function(items):
+                        save(outcomes)
                         if stopped.is_set():
                             return
-                    if recalls is not None:
-                        self.remove(f"recalled {recalls}")
+                    if clear_cache is not None:
+                        self.remove(f"recalled {clear_cache}")
             except BaseException:
-                stopped.set()  # each further question would be asked in vain
+                stopped.set()
                 raise
 
         with (
-            tqdm(total=total, initial=total - wanted, desc=stage, disable=hidden) as bar,
+            tqdm(total=total, initial=total - queued, desc=stage, disable=hidden) as bar,
             ThreadPoolExecutor(workers) as pool,
         ):
             try:
                 for done in as_completed([pool.submit(run) for _ in range(workers)]):
                     done.result()
             except KeyboardInterrupt:
-                logger.warning("stopping after the requests under way")
+                logger.warning("stopping after the requests in flight")
                 raise
             finally:
                 stopped.set()
 
-    # -- the file
-
-    def _portions(
-        self, stage: str, states: Sequence[str], n: int, most: int | None = None
+    def _batches(
+        self, stage: str, states: Sequence[str], size: int, limit: int | None = None
     ) -> Iterator[list[Item]]:
-        """Read items as they are needed, those that were added meanwhile, too."""
-        query, last, taken = f"{_COLUMNS} state {_AMONG} AND id > ? ORDER BY id LIMIT ?", "", 0
-        while most is None or taken < most:
-            if not (rows := self._rows(query, stage, _json(states), last, n)):
+        """Read items lazily, including those added in the meantime."""
+        query, last, n_read = f"{_COLUMNS} state {_IN_LIST} AND id > ? ORDER BY id LIMIT ?", "", 0
+        while limit is None or n_read < limit:
+            if not (rows := self._rows(query, stage, _json(states), last, size)):
                 return
-            last, taken = rows[-1][0], taken + len(rows)
+            last, n_read = rows[-1][0], n_read + len(rows)
             yield [*map(_item, rows)]
 
     def _rows(self, query: str, *values: Any) -> list[Any]:
@@ -307,33 +303,32 @@ class Store:
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        """Open the file for a moment: a connection may cross neither threads nor forks."""
+        """Open a short-lived connection, as connections survive neither threads nor forks."""
         try:
-            connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
+            connection = sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT, isolation_level=None)
             with contextlib.closing(connection):
                 yield connection
         except sqlite3.Error as error:
             raise self._unusable(error) from None
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """Commit the writes of the block, or roll them back after an error."""
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Commit on success, roll back on error."""
         with self._open() as connection:
-            # IMMEDIATE takes the write lock at once: two writers cannot wait for each other.
-            connection.execute("BEGIN IMMEDIATE")
-            yield connection  # an error closes the connection, which rolls back
+            connection.execute("BEGIN IMMEDIATE")  # avoids deadlocks between writers
+            yield connection  # closing without COMMIT rolls back
             connection.execute("COMMIT")
 
     def _unusable(self, error: Exception) -> StoreError:
         text = str(error)
-        ways = {
-            "malformed|not a database": "move it away; files that were fetched are found again",
-            "full|disk I/O": "make room on the disk and run again; nothing is lost",
-            "locked": "another process holds it: wait for that one, then run again",
-            "": "name a work folder that you may write to",
+        advice = {
+            "malformed|not a database": "move it away; downloaded files are reused",
+            "full|disk I/O": "free disk space and run again; nothing is lost",
+            "locked": "another process holds it: wait for it to finish, then run again",
+            "": "use a writable work folder",
         }
-        way = next(way for words, way in ways.items() if re.search(words, text))
-        return StoreError(f"store {self.path}: {text}; {way}")
+        way_out = next(words for pattern, words in advice.items() if re.search(pattern, text))
+        return StoreError(f"store {self.path}: {text}; {way_out}")
 
 
 def _json(values: Iterable[str]) -> str:
@@ -342,13 +337,13 @@ def _json(values: Iterable[str]) -> str:
 
 def _row(outcome: Any) -> tuple[str, str | None, Any]:
     if isinstance(outcome, Absent):
-        return "absent", outcome.why, None
-    if isinstance(outcome, WorkError):
+        return "absent", outcome.reason, None
+    if isinstance(outcome, ItemError):
         return "failed", str(outcome), None
     return "got", None, outcome if isinstance(outcome, bytes) else json.dumps(outcome)
 
 
 def _item(row: Sequence[Any]) -> Item:
-    name, state, why, payload, result = row
+    name, state, reason, payload, result = row
     result = json.loads(result) if isinstance(result, str) else result
-    return Item(name, state, why, json.loads(payload), result)
+    return Item(name, state, reason, json.loads(payload), result)

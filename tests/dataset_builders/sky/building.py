@@ -11,13 +11,13 @@ from specclip_datasets.sky.build import Build
 from specclip_datasets.sky.literature.bibliography import RankedPaper, SourceLiterature
 from specclip_datasets.sky.literature.chat_model import ChatModel
 from specclip_datasets.sky.literature.summaries import ModelSummariser
-from specclip_datasets.sky.services.polite_session import Patience
+from specclip_datasets.sky.services.http_session import RetryPolicy
 from specclip_datasets.sky.settings import Options, Selection, Services
 from specclip_datasets.sky.work.store import Store
 
 TOKEN = "MARKED-build-token-2342"
 KEY = "sk-MARKED-model-key-7151"
-QUICK = Patience(attempts=6, first_wait=0.01, longest_wait=0.05, read=5.0)
+QUICK = RetryPolicy(attempts=6, initial_backoff=0.01, max_backoff=0.05, read_timeout=5.0)
 FAST: dict[str, Any] = {f"{name}_per_second": 500.0 for name in ("csc", "archive", "simbad", "ads")}
 FAST |= {"arxiv_per_second": 500.0, "model_poll": 0.02}
 
@@ -39,7 +39,7 @@ def build(world, work, names=None, *, model=False, whole=False, **options) -> Bu
     return Build(
         work,
         Selection(names=tuple(world.names if names is None else names)),
-        Services(**world.services, patience=QUICK, **FAST),
+        Services(**world.services, retry_policy=QUICK, **FAST),
         Options(**options),
         summariser=summariser,
     )
@@ -69,7 +69,7 @@ def source(number=0, papers=None) -> SourceLiterature:
 class Sources(list):
     """Literature of some sources, as `bibliography.Literature` gives it."""
 
-    def of(self, name):
+    def get(self, name):
         return next((each for each in self if each.name == name), None)
 
 

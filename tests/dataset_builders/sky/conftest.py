@@ -1,10 +1,10 @@
-"""Fixtures of the tests of a build: no keys, and little patience."""
+"""Fixtures of the tests of a build: no keys, and little retry_policy."""
 
 import pytest
 from building import KEY, TOKEN
 from faulty import FaultyServer
 
-from specclip_datasets.sky.services.polite_session import Patience
+from specclip_datasets.sky.services.http_session import RetryPolicy
 from specclip_datasets.sky.work.store import Store
 
 
@@ -17,9 +17,9 @@ def no_keys(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def patience():
+def retry_policy():
     """Impatient: tests wait for nothing."""
-    return Patience(attempts=5, first_wait=0.01, longest_wait=0.05, read=5.0)
+    return RetryPolicy(attempts=5, initial_backoff=0.01, max_backoff=0.05, read_timeout=5.0)
 
 
 @pytest.fixture

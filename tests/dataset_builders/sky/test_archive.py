@@ -13,8 +13,8 @@ from astropy.io import fits
 
 from hf_specclip.spectra import read_spectrum
 from hf_specclip.storage import DiskError
-from specclip_datasets.sky.services.archive import Product, SpectrumArchive, product_of
-from specclip_datasets.sky.services.polite_session import Service, ServiceError
+from specclip_datasets.sky.services.archive import Product, SpectrumArchive, parse_product
+from specclip_datasets.sky.services.http_session import Service, ServiceError
 from specclip_datasets.sky.work.store import Store
 
 NAMES = [f"{1000 + i // 3}.0.{i + 1}" for i in range(23)]
@@ -32,9 +32,9 @@ def server(files):
 
 
 @pytest.fixture
-def make(server, patience, tmp_path):
+def make(server, retry_policy, tmp_path):
     def archive(folder=tmp_path, **settings):
-        service = Service("Chandra archive", per_second=1000, patience=patience)
+        service = Service("Chandra archive", per_second=1000, retry_policy=retry_policy)
         settings = {"batch": 5, "workers": 2, "url": f"{server.url}/csccli", **settings}
         return SpectrumArchive(service, Store(folder), folder, **settings)
 
@@ -52,19 +52,22 @@ def stored(folder):
 def spectrum_paths(archive):
     """The spectrum of every detection that was fetched."""
     return {
-        name: archive.folder / found["spectrum"] for name, found in archive.store.got("spectra")
+        name: archive.folder / found["spectrum"]
+        for name, found in archive.store.iter_results("spectra")
     }
 
 
 def fetch(archive, names=NAMES):
     """Fetch detections; the number in each state."""
-    archive.want(names)
+    archive.enqueue(names)
     archive.fetch()
     return archive.store.counts("spectra")
 
 
 def expected(files):
-    return {product_of(name).path: content for of in files.values() for name, content in of.items()}
+    return {
+        parse_product(name).path: content for of in files.values() for name, content in of.items()
+    }
 
 
 @pytest.mark.parametrize("batch", [1, 5, 22, 23, 100])
@@ -115,8 +118,11 @@ def test_versions_may_differ_and_the_newest_counts(make, server, tmp_path):
 
 def test_parts_of_interleaved_exposures_stay_apart(make, server, tmp_path):
     server.files = {
-        "79.0.2": {**detection_files("79.0.2", part=1), **detection_files("79.0.2", part=2)},
-        "80.0.2": detection_files("80.0.2", part=2),
+        "79.0.2": {
+            **detection_files("79.0.2", exposure=1),
+            **detection_files("79.0.2", exposure=2),
+        },
+        "80.0.2": detection_files("80.0.2", exposure=2),
     }
     archive = make()
     assert fetch(archive, server.files)["got"] == 2
@@ -139,9 +145,9 @@ def test_parts_of_interleaved_exposures_stay_apart(make, server, tmp_path):
     ],
 )
 def test_names_of_files(name, product):
-    assert product_of(name) == product
+    assert parse_product(name) == product
     if product is not None:
-        assert product_of(product.path) == product
+        assert parse_product(product.path) == product
 
 
 def test_what_is_absent_is_told_from_what_failed(make, server, files):
@@ -155,13 +161,13 @@ def test_what_is_absent_is_told_from_what_failed(make, server, files):
     counts = fetch(archive)
     assert counts == {"wanted": 0, "got": 21, "absent": 1, "failed": 1}
     found = {item.id: item for item in archive.store.items("spectra")}
-    assert found[gone].why == "the archive has no spectrum of it"
-    assert "Chandra archive, acisf" in found[broken].why
-    assert "sent a file that the gzip stream is damaged" in found[broken].why
+    assert found[gone].reason == "no spectrum in the archive"
+    assert "Chandra archive, acisf" in found[broken].reason
+    assert "sent an invalid file: the gzip stream is damaged" in found[broken].reason
     # Mended at the archive, it comes with the next run, and nothing else is asked for.
     server.files[broken][pha] = files[broken][pha]
     server.asked.clear()
-    archive.store.want_again("spectra")
+    archive.store.requeue("spectra")
     assert fetch(archive)["got"] == 22
     assert set(server.asked) == {broken}
 
@@ -253,13 +259,13 @@ def test_a_gzipped_tar_is_unpacked_within_bounds(make, server, monkeypatch, limi
 def test_disk_use_is_bounded_and_forecast(make, server, files, tmp_path):
     total = sum(len(content) for of in files.values() for content in of.values())
     archive = make(workers=1)
-    archive.want(NAMES)
+    archive.enqueue(NAMES)
     left, each, _ = archive.forecast()
     assert left == 23
     assert each == pytest.approx(1.103e6, rel=1e-3)  # nothing known yet
     # Room for the first batch as guessed, and for about half of all as they are.
     archive.max_disk = 5_600_000
-    archive.fetch(most=5)
+    archive.fetch(limit=5)
     archive.max_disk = int(total * 0.6)
     with pytest.raises(DiskError, match=r"MB allowed \(--max-disk\).* \d+ detections"):
         archive.fetch()
@@ -281,7 +287,7 @@ def test_a_full_disk_stops_with_a_clear_message_and_loses_nothing(
     import hf_specclip.storage as module
 
     archive = make(workers=1)
-    archive.want(NAMES)
+    archive.enqueue(NAMES)
     written = []
     real_sync = module.os.fsync
 
@@ -305,8 +311,8 @@ def test_a_full_disk_stops_with_a_clear_message_and_loses_nothing(
 def test_an_archive_that_is_down_stops_the_run_and_blames_no_detection(make, server, status):
     server.plan = [status] * 1000
     archive = make()
-    archive.want(NAMES)
-    with pytest.raises(ServiceError, match=f"answered {status}"):
+    archive.enqueue(NAMES)
+    with pytest.raises(ServiceError, match=f"HTTP {status}"):
         archive.fetch()
     assert archive.store.counts("spectra")["wanted"] == 23
     server.plan = []

@@ -10,7 +10,7 @@ from faulty import Answer
 from worker import fork_worker
 
 from specclip_datasets.sky.literature.batches import BatchRunner
-from specclip_datasets.sky.literature.chat_model import CapReachedError, ModelError
+from specclip_datasets.sky.literature.chat_model import BudgetExceededError, ModelError
 from specclip_datasets.sky.literature.summaries import read_summaries, write_summaries
 
 N = 12
@@ -24,9 +24,9 @@ def server(monkeypatch):
         yield running
 
 
-def runner(server, folder, most=100, **settings):
+def runner(server, folder, limit=100, **settings):
     model = summariser_of(server, folder, **settings)
-    return BatchRunner(model, model.model.store, poll=0.01, most=most)
+    return BatchRunner(model, model.model.store, poll=0.01, limit=limit)
 
 
 def run(runner, sources):
@@ -37,7 +37,7 @@ def run(runner, sources):
 
 def test_all_questions_go_in_batches_and_none_alone(server, tmp_path):
     sources = [source(n) for n in range(N)]
-    found = run(runner(server, tmp_path, most=5), sources)
+    found = run(runner(server, tmp_path, limit=5), sources)
     assert len(found) == N
     assert len(server.batches) == 3
     assert not [r for r in server.requests if r.path.endswith("/chat/completions")]
@@ -58,7 +58,7 @@ def test_a_batch_costs_half(server, tmp_path):
     run(asking, sources)
     alone = runner(server, tmp_path / "alone", max_dollars=1.0)
     write_summaries(alone.store, Sources(sources), alone.summariser, 5)
-    paid = [1.0 - made.summariser.model.money_left for made in (asking, alone)]
+    paid = [1.0 - made.summariser.model.budget_left for made in (asking, alone)]
     assert paid[0] == pytest.approx(paid[1] / 2)
     forecasts = [
         alone.summariser.forecast([(source(99), source(99).papers)], batches=b).dollars
@@ -112,10 +112,10 @@ def test_a_batch_that_brings_nothing_stops_it_with_the_reason(server, tmp_path):
     server.spoil = lambda name: "server_error"
     asking = runner(server, tmp_path)
     asking.store.put("batches", {"lost": {"sizes": {}, "file": "file-9", "batch": "batch_9"}})
-    with pytest.raises(ModelError, match=r"brought no answer .*it failed"):
+    with pytest.raises(ModelError, match=r"no response to a batch .*it failed"):
         run(asking, [source(0)])
     assert asking.store.results("batches", ["lost"])["lost"] == {
-        "ended": "the server no longer has it"
+        "ended": "the batch does not exist any more"
     }
     server.spoil = lambda name: ""
     assert len(run(runner(server, tmp_path), [source(0)])) == 1
@@ -124,10 +124,10 @@ def test_a_batch_that_brings_nothing_stops_it_with_the_reason(server, tmp_path):
 def test_the_cap_counts_what_is_under_way(server, tmp_path):
     sources = [source(n) for n in range(N)]
     made = runner(server, tmp_path, max_dollars=1.0, prices=(500.0, 500.0))
-    with pytest.raises(CapReachedError, match="every answer is kept"):
+    with pytest.raises(BudgetExceededError, match="All responses are kept"):
         run(made, sources)
     assert 0 < len(server.asked) < N
-    assert made.summariser.model.money_left >= 0
+    assert made.summariser.model.budget_left >= 0
     run(runner(server, tmp_path, max_dollars=100.0, prices=(500.0, 500.0)), sources)
     assert set(server.asked.values()) == {1}
 
@@ -170,7 +170,7 @@ def test_a_queue_that_others_fill_is_waited_for(server, tmp_path):
 
 
 def test_fields_that_a_model_refuses_are_left_out_of_the_next_batch(server, tmp_path):
-    server.refused = {"temperature", "seed"}
+    server.rejected_fields = {"temperature", "seed"}
     assert len(run(runner(server, tmp_path), [source(n) for n in range(N)])) == N
     assert {"temperature", "seed"} & set(server.bodies[-1]) == set()
     assert "response_format" in server.bodies[-1]

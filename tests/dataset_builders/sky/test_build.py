@@ -10,7 +10,7 @@ from world import SURVEY, World
 from specclip_datasets.__main__ import main
 from specclip_datasets.sky.build import STAGES, Build
 from specclip_datasets.sky.plan import forecast, sample
-from specclip_datasets.sky.provenance import describe_account, list_lost
+from specclip_datasets.sky.provenance import describe_outcomes, report_missing
 from specclip_datasets.sky.settings import BuildError, Selection, Services
 
 
@@ -64,8 +64,8 @@ def test_names_become_a_dataset(built):
         assert field.setdefault(row["obsid"], row["group"]) == row["group"]
     assert len(set(field.values())) == 6
     card = (output / "README.md").read_text()
-    assert "Of 12 names, 12 are sources" in card
-    assert "Of 24 spectra asked for, 24 came" in card
+    assert "12 of 12 names are sources" in card
+    assert "24 of 24 spectra were downloaded" in card
 
 
 def test_what_is_lost_on_the_way_is_told(world, tmp_path):
@@ -82,16 +82,16 @@ def test_what_is_lost_on_the_way_is_told(world, tmp_path):
     made.run(STAGES, tmp_path / "dataset")
     rows, _ = rows_of(tmp_path / "dataset")
     assert len(rows) == 24 - 1 - 1 - 2
-    text = describe_account(made.store, made.work)
-    assert "Of 13 names, 12 are sources" in text
-    assert "Of 24 ACIS detections, 1 are masked (1 saturated)" in text
-    assert "SIMBAD knows 11 of 12 sources; 11 have a summary" in text
-    assert "Of 21 spectra asked for, 20 came, 1 are not in the archive and 0 failed" in text
+    text = describe_outcomes(made.store, made.work)
+    assert "12 of 13 names are sources" in text
+    assert "1 of 24 ACIS detections are masked (1 saturated)" in text
+    assert "11 of 12 sources are in SIMBAD; 11 have a summary" in text
+    assert "20 of 21 spectra were downloaded; 1 are not in the archive, 0 failed" in text
     lost = (tmp_path / "work" / "lost.tsv").as_posix()
-    told = list_lost(made.store, made.work).splitlines()
-    assert told[0] == f"Not all came; {lost} lists them, such as"
-    assert f"  spectra, absent: {key}: the archive has no spectrum of it" in told
-    assert "  names, absent: 2CXO J120000.0-890000: no source of that name" in "\n".join(told)
+    told = report_missing(made.store, made.work).splitlines()
+    assert told[0] == f"Failed or absent items (all are in {lost}):"
+    assert f"  spectra, absent: {key}: no spectrum in the archive" in told
+    assert "  names, absent: 2CXO J120000.0-890000: no source of this name" in "\n".join(told)
     stages = [line.split("\t")[0] for line in Path(lost).read_text().splitlines()[1:]]
     assert stages == ["names", "simbad", "spectra"]
 
@@ -116,7 +116,7 @@ def test_stages_out_of_order_are_refused(built, keys, tmp_path):
         made.run(("dataset",), tmp_path / "c")
     with pytest.raises(BuildError, match="are not among"):
         made.run(("name",), tmp_path / "c")
-    with pytest.raises(BuildError, match="holds the work of another build"):
+    with pytest.raises(BuildError, match="belongs to another build"):
         build(world, tmp_path / "work", names=world.names[:3])
     shutil.copytree(root / "dataset", tmp_path / "dataset")
     for path in (tmp_path / "dataset" / "data").glob("train-*"):
@@ -132,9 +132,9 @@ def test_another_summariser_begins_anew(built, keys, tmp_path):
     options = {"embedder": "openai", "embedder_url": world.vectors.base_url}
     build(world, tmp_path / "work", **options).run(["embeddings"], tmp_path)
     made = build(world, tmp_path / "work", model=True, model_batches=True, **options)
-    sample(made, questions=2)
+    sample(made, requests=2)
     said = forecast(made)
-    assert (len(world.chat.bodies), said.summaries.questions, said.texts) == (2, 10, 12)
+    assert (len(world.chat.bodies), said.summaries.requests, said.texts) == (2, 10, 12)
     made.run(["summaries"], tmp_path)
     assert len(world.chat.batches) == 1
     alone = [r for r in world.chat.requests if r.path.endswith("/chat/completions")]
@@ -148,9 +148,9 @@ def test_the_command_forecasts_builds_and_shows_no_token(world, tmp_path, capfd)
     arguments += ["--kinds", "spectrum,arf", "--survey-limit", "5", *world.arguments]
     assert main([*arguments, "--dry-run"]) == 0
     said = capfd.readouterr().out
-    assert "Of 13 names, 12 are sources" in said
+    assert "12 of 13 names are sources" in said
     # One batch was fetched, to know how large files are, and is kept.
-    assert "spectra: 4 detections, about " in said
+    assert "spectra: 4 detections to download, about " in said
     assert len([r for r in world.archive.requests if r.path.endswith("retrieve")]) == 1
     assert main(arguments) == 0
     shown = "".join(capfd.readouterr())
@@ -174,10 +174,10 @@ def test_a_model_writes_the_summaries(world, tmp_path, capfd, monkeypatch):
     arguments += ["--llm-url", world.chat.base_url, "--embedder-url", world.vectors.base_url]
     assert main([*arguments, "--dry-run"]) == 0
     said = capfd.readouterr().out
-    assert "12 questions, about" in said
+    assert "12 requests, about" in said
     assert not world.chat.bodies
     assert main([*arguments, "--max-dollars", "0.003"]) == 2
-    assert "over the cap of $0.00" in capfd.readouterr().err
+    assert "exceed the cost limit of $0.00" in capfd.readouterr().err
     assert 0 < len(world.chat.bodies) < 12
     assert main(arguments) == 0
     assert len(world.chat.bodies) == 12
@@ -193,9 +193,9 @@ def test_the_command_stops_with_one_line(world, tmp_path, capfd, monkeypatch):
     output = ["--output", str(tmp_path / "one")]
     for limits in ([], ["--min-counts", "20"]):
         assert main(["build", *limits, *output]) == 2
-        assert "say which sources" in capfd.readouterr().err
+        assert "no sources selected" in capfd.readouterr().err
     assert main(["build", "--cone", "10", "41", "1", "--kinds", "arf", *output]) == 2
-    assert "give spectrum, too" in capfd.readouterr().err
+    assert "must include spectrum" in capfd.readouterr().err
     assert main(["build", "--names", str(tmp_path / "nowhere.txt"), *output]) == 2
     assert "nowhere.txt" in capfd.readouterr().err
     monkeypatch.delenv("ADS_DEV_KEY")
@@ -203,18 +203,18 @@ def test_the_command_stops_with_one_line(world, tmp_path, capfd, monkeypatch):
     names.write_text(world.names[0])
     assert main(["build", "--names", str(names), *output, *world.arguments]) == 2
     error = capfd.readouterr().err.splitlines()[-1]
-    assert error.startswith("error: ADS needs a token")
+    assert error.startswith("error: no ADS token")
 
 
 def test_sources_by_class_and_by_question(world, tmp_path):
-    services = Services(**world.services, patience=QUICK, **FAST)
+    services = Services(**world.services, retry_policy=QUICK, **FAST)
     by_class = Build(tmp_path / "a", Selection(otype="LXB"), services)
     by_class.run(("names", "catalogue"), tmp_path / "x")
-    assert "Of 6 ACIS detections" in describe_account(by_class.store, by_class.work)
+    assert "of 6 ACIS detections" in describe_outcomes(by_class.store, by_class.work)
     question = "SELECT m.name AS name FROM csc21.master_source m WHERE m.dec > 0"
     north = sum(row["dec"] > 0 for row in world.sky.master)
     by_question = Build(tmp_path / "b", Selection(adql=question), services)
     by_question.run(("names", "catalogue"), tmp_path / "x")
-    assert f"Of {north} names, {north} are sources" in describe_account(
+    assert f"{north} of {north} names are sources" in describe_outcomes(
         by_question.store, by_question.work
     )

@@ -8,21 +8,21 @@ from tap_server import TapServer
 from specclip_datasets.contract import LIMITED_VARIABLES, variable_units
 from specclip_datasets.sky.services import catalogue
 from specclip_datasets.sky.services.catalogue import (
+    cone_partition,
     fetch_detections,
-    part_of_cone,
-    parts_by_name,
-    parts_of_sky,
+    name_partitions,
     read_catalogue,
+    sky_partitions,
 )
-from specclip_datasets.sky.services.polite_session import (
-    Patience,
+from specclip_datasets.sky.services.http_session import (
+    RetryPolicy,
     Service,
     ServiceError,
 )
 from specclip_datasets.sky.services.sources import (
     Position,
     matched_names,
-    names_of,
+    read_names,
     resolve_names,
     separation,
 )
@@ -41,14 +41,14 @@ def server(sky):
         yield running
 
 
-def client_of(server, patience):
-    service = Service("Chandra Source Catalog", per_second=1000, patience=patience)
+def client_of(server, retry_policy):
+    service = Service("Chandra Source Catalog", per_second=1000, retry_policy=retry_policy)
     return TapClient(f"{server.url}/tap", service)
 
 
 @pytest.fixture
-def client(server, patience):
-    return client_of(server, patience)
+def client(server, retry_policy):
+    return client_of(server, retry_policy)
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +57,7 @@ def one_slice(monkeypatch):
 
 
 def fetched(client, store, folder, parts=None, limits=None):
-    fetch_detections(client, store, folder, parts_of_sky() if parts is None else parts, limits)
+    fetch_detections(client, store, folder, sky_partitions() if parts is None else parts, limits)
     return read_catalogue(folder).to_pylist()
 
 
@@ -68,7 +68,9 @@ def keys(rows):
 @pytest.mark.parametrize("slow", [False, True])
 def test_detections_come_with_their_sources(server, store, sky, tmp_path, slow, monkeypatch):
     monkeypatch.setattr("specclip_datasets.sky.services.tap.JOB_POLL", 0.01)
-    client = client_of(server, Patience(attempts=3, first_wait=0.01, read=0.3 if slow else 5.0))
+    client = client_of(
+        server, RetryPolicy(attempts=3, initial_backoff=0.01, read_timeout=0.3 if slow else 5.0)
+    )
     server.plan = ["slow"] if slow else []  # a question not answered in time is sent as a job
     rows = fetched(client, store, tmp_path)
     assert keys(rows) == sorted(keys(sky.detections))
@@ -147,9 +149,9 @@ def test_pages_neither_lose_nor_repeat_a_row(
     assert max(pq.read_metadata(page).num_rows for page in pages) <= page_rows
 
 
-def test_a_service_that_sends_fewer_rows_than_asked_is_asked_on(sky, patience, store, tmp_path):
+def test_a_service_that_sends_fewer_rows_than_asked_is_asked_on(sky, retry_policy, store, tmp_path):
     with sky.load(TapServer(10, "csc")) as server:
-        client = client_of(server, patience)
+        client = client_of(server, retry_policy)
         rows = fetched(client, store, tmp_path)
         assert keys(rows) == sorted(keys(sky.detections))
 
@@ -160,7 +162,7 @@ def test_pages_that_are_there_are_not_asked_for_again(
     monkeypatch.setattr(catalogue, "PAGE_ROWS", 25)
     # Two pages, each answered with a redirect; then no more.
     server.plan = [None] * 4 + [500] * 5
-    with pytest.raises(ServiceError, match="answered 500"):
+    with pytest.raises(ServiceError, match="HTTP 500"):
         fetched(client, store, tmp_path)
     assert store.counts("catalogue")["wanted"] == 1
     server.queries.clear()
@@ -178,7 +180,7 @@ def test_a_cone_is_round(server, client, store, sky, tmp_path, monkeypatch):
     monkeypatch.setattr(catalogue, "PAGE_ROWS", 9)
     centre = Position(sky.master[0]["ra"], sky.master[0]["dec"])
     radius = 40.0
-    rows = fetched(client, store, tmp_path, part_of_cone(centre.ra, centre.dec, radius))
+    rows = fetched(client, store, tmp_path, cone_partition(centre.ra, centre.dec, radius))
     inside = {
         row["name"]
         for row in sky.master
@@ -187,7 +189,7 @@ def test_a_cone_is_round(server, client, store, sky, tmp_path, monkeypatch):
     assert 2 < len(inside) < 30
     assert keys(rows) == sorted(keys(row for row in sky.detections if row["name"] in inside))
     with pytest.raises(ValueError, match="cone 400"):
-        part_of_cone(400, 0, 1)
+        cone_partition(400, 0, 1)
 
 
 def test_limits_are_asked_for(client, store, sky, tmp_path):
@@ -233,10 +235,10 @@ def test_every_name_is_accounted_for(server, client, store, sky, tmp_path):
     assert found[older].result["how"] == "position"
     assert 0 < found[older].result["arcsec"] < 3
     assert found[asked[3]].result["name"] == known[7]
-    assert "no source's error ellipse" in found[asked[4]].why
-    assert "is neither a name" in found["Cyg X-1"].why
+    assert "outside all error ellipses" in found[asked[4]].reason
+    assert "neither a catalogue name" in found["Cyg X-1"].reason
     assert matched_names(store) == sorted([known[0], known[1], sixth["name"], known[7]])
-    rows = fetched(client, store, tmp_path, parts_by_name(matched_names(store)))
+    rows = fetched(client, store, tmp_path, name_partitions(matched_names(store)))
     assert {row["name"] for row in rows} == set(matched_names(store))
 
 
@@ -247,7 +249,7 @@ def test_quotes_in_names_stay_in_the_name(client, store):
 
 def test_names_of_a_file():
     text = "# my list\n2CXO J1\n\n  J2  # the second\n"
-    assert names_of(text) == ["2CXO J1", "J2"]
+    assert read_names(text) == ["2CXO J1", "J2"]
 
 
 def test_missing_numbers_are_null_whatever_stands_for_them(server, client, store, sky, tmp_path):

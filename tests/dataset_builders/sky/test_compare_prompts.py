@@ -60,4 +60,4 @@ def test_baselines_without_a_model_say_so(capfd):
     assert main([*words, "--sources", "60"]) == 0
     said = capfd.readouterr().out
     assert "60 sources" in said
-    assert "No model was asked" in said
+    assert "No model was used" in said

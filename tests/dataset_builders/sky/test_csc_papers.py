@@ -92,7 +92,7 @@ def test_the_card_says_where_everything_comes_from(built):
         "Wenger et al. 2000",
         "arXiv:2603.04516",
         "### Licence",
-        "SIMBAD knows 12 of 12 sources; 10 have a summary",
+        "12 of 12 sources are in SIMBAD; 10 have a summary",
     ):
         assert piece in card, piece
     assert "MARKED" not in card
@@ -110,7 +110,7 @@ def test_the_builder_makes_what_the_folder_holds(built, tmp_path):
                 assert made[split].to_list() == there[split].to_list()
         assert isinstance(builder.info.features, Features)
         assert "Evans et al. 2024" in builder.info.description
-    with pytest.raises(ValueError, match=r"'embeded' is not in .*: default, embedded, spectra"):
+    with pytest.raises(ValueError, match=r"'embeded' is not in .* \(default, embedded, spectra\)"):
         CSCPapers(root / "work", "embeded")
 
 
@@ -120,7 +120,7 @@ def test_two_works_are_never_mixed_up(built, tmp_path):
     first = CSCPapers(root / "work", cache_dir=tmp_path)
     second = CSCPapers(tmp_path / "work", cache_dir=tmp_path)
     assert first.cache_dir != second.cache_dir
-    with pytest.raises(BuildError, match="run `specclip dataset build` to its end"):
+    with pytest.raises(BuildError, match="finish it with `specclip dataset build`"):
         CSCPapers(tmp_path)
 
 
@@ -131,5 +131,5 @@ def test_without_an_embedder_there_are_two(built, keys, tmp_path):
     assert set(read_info(tmp_path / "dataset").configurations) == {"spectra"}
     splits, _ = load(tmp_path / "dataset", tmp_path / "cache")
     assert "text_embedding" not in splits["train"].column_names
-    with pytest.raises(ValueError, match="build with --embedder for it"):
+    with pytest.raises(ValueError, match="build with --embedder"):
         CSCPapers(tmp_path / "work", "embedded")

@@ -5,7 +5,7 @@ from building import TOKEN, build
 from world import World
 
 from specclip_datasets.__main__ import main
-from specclip_datasets.sky.build import ONE_AFTER_ANOTHER, STAGES
+from specclip_datasets.sky.build import CATALOGUE_STAGES, STAGES
 from specclip_datasets.sky.plan import forecast, sample
 
 
@@ -21,14 +21,14 @@ def test_the_forecast_is_within_a_tenth(keys, tmp_path, batches):
             "full_texts": True,
         }
         dry = build(world, tmp_path / "work", **options)
-        dry.run(ONE_AFTER_ANOTHER, tmp_path / "none")
+        dry.run(CATALOGUE_STAGES, tmp_path / "none")
         sample(dry)
-        assert forecast(dry).summaries.questions == n
+        assert forecast(dry).summaries.requests == n
         assert not world.chat.requests
         # How long a model's answers are shows when it has given some.
-        sample(dry, questions=3)
+        sample(dry, requests=3)
         said = forecast(dry)
-        before = dry.summariser.model.spent.copy()
+        before = dry.summariser.model.usage.copy()
         paid = before["input_tokens"] * 0.15e-6 + before["output_tokens"] * 0.6e-6
         assert before["answers"] == len(world.chat.bodies) == 3
         assert not world.vectors.requests
@@ -41,28 +41,28 @@ def test_the_forecast_is_within_a_tenth(keys, tmp_path, batches):
         real.summariser.model.max_dollars = 100.0
         real.run(STAGES, tmp_path / "one")
         assert said.detections == said.rows == 2 * n
-        assert said.known == said.sources == n
+        assert said.in_simbad == said.sources == n
         files = (tmp_path / "work" / "spectra").rglob("*.gz")
         stored = sum(path.stat().st_size for path in files)
         assert said.stored + said.spectra_bytes == pytest.approx(stored, rel=0.1)
         sent = {name: len(server.requests) - asked[name] for name, server in servers.items()}
         assert said.requests == {name: pytest.approx(n, rel=0.1) for name, n in sent.items()}
         assert others == len(world.csc.requests) + len(world.simbad.requests)
-        spent = real.summariser.model.spent
+        spent = real.summariser.model.usage
         asked_for = said.summaries
-        assert asked_for.questions == len(world.chat.bodies) - 3
+        assert asked_for.requests == len(world.chat.bodies) - 3
         tokens_in = spent["input_tokens"] - before["input_tokens"]
         tokens_out = spent["output_tokens"] - before["output_tokens"]
         assert asked_for.input_tokens == pytest.approx(tokens_in, rel=0.1)
         assert asked_for.output_tokens == pytest.approx(tokens_out, rel=0.1)
-        paid = 100.0 - real.summariser.model.money_left - paid
+        paid = 100.0 - real.summariser.model.budget_left - paid
         assert asked_for.dollars == pytest.approx(paid, rel=0.1)
         embedded = sum(len(text) / 4 * times for text, times in world.vectors.asked.items())
         assert said.embedding_tokens == pytest.approx(embedded, rel=0.1)
         # Afterwards nothing is left to do.
         left = forecast(real)
         assert (set(left.requests.values()), left.spectra_bytes) == ({0}, 0)
-        assert left.summaries.questions == left.embedding_tokens == 0
+        assert left.summaries.requests == left.embedding_tokens == 0
 
 
 def test_the_whole_catalogue_has_a_plan_without_the_network(tmp_path, capfd):
@@ -70,7 +70,7 @@ def test_the_whole_catalogue_has_a_plan_without_the_network(tmp_path, capfd):
     arguments += ["--kinds", "spectrum,arf", "--no-object-search", "--csc-tap=http://127.0.0.1:9"]
     assert main(arguments) == 0
     said = capfd.readouterr().out
-    assert "The whole Chandra Source Catalog 2.1, before it was fetched" in said
+    assert "Full Chandra Source Catalog 2.1, before any download" in said
     assert "1,304,376 of 407,806 sources" in said
     assert "summaries: extractive, no cost" in said
     assert "time: about" in said

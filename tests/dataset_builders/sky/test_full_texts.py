@@ -6,7 +6,7 @@ from faulty import Answer
 
 from specclip_datasets.sky.services.ads import arxiv_identifier
 from specclip_datasets.sky.services.full_texts import MAX_TEXT_BYTES, FullTexts, read_page
-from specclip_datasets.sky.services.polite_session import Service, ServiceError
+from specclip_datasets.sky.services.http_session import Service, ServiceError
 from specclip_datasets.sky.work.store import Store
 
 WORDS = ["The source is bright in X-rays. " * 100, "It varies within hours &amp; days."]
@@ -20,7 +20,7 @@ def server():
         yield s
 
 
-def full_texts(server, folder, patience):
+def full_texts(server, folder, retry_policy):
     store = Store(folder)
     papers = {
         "a": "2001.00001",
@@ -31,7 +31,7 @@ def full_texts(server, folder, patience):
     }
     # ADS finds a paper by a superseded code, too.
     store.put("papers", {f"old {k}": {"bibcode": k, "arxiv": v} for k, v in papers.items()})
-    service = Service("arXiv", per_second=1000, patience=patience)
+    service = Service("arXiv", per_second=1000, retry_policy=retry_policy)
     return FullTexts(service, store, folder, server.urls)
 
 
@@ -63,31 +63,31 @@ def test_classes_are_compared_as_whole_words(classes, read):
     assert (page.is_document, page.text) == ((True, "one two") if read else (False, ""))
 
 
-def test_each_paper_is_accounted_for(server, patience, tmp_path):
-    texts = full_texts(server, tmp_path, patience)
+def test_each_paper_is_accounted_for(server, retry_policy, tmp_path):
+    texts = full_texts(server, tmp_path, retry_policy)
     texts.fetch("abcde")
-    assert texts.of("a").count("bright in X-rays") == 100
-    assert "within hours & days" in texts.of("d")
-    assert "never to be read" not in texts.of("a")
-    assert texts.of("b") is texts.of("c") is texts.of("e") is texts.of("unheard of") is None
-    why = {item.id: item.why for item in texts.store.items("full_texts", ["absent"])}
+    assert texts.read("a").count("bright in X-rays") == 100
+    assert "within hours & days" in texts.read("d")
+    assert "never to be read" not in texts.read("a")
+    assert texts.read("b") is texts.read("c") is texts.read("e") is texts.read("unheard of") is None
+    why = {item.id: item.reason for item in texts.store.items("full_texts", ["absent"])}
     assert set(why) == {"b", "c", "e"}
-    assert why["c"] == "ADS knows no preprint of it"
+    assert why["c"] == "no preprint in ADS"
     texts.fetch("abcde")
     assert max(server.asked.values()) == 1
 
 
-def test_one_that_fails_stops_nobody_and_a_dead_service_does(server, patience, tmp_path):
-    texts = full_texts(server, tmp_path, patience)
-    server.plan = [500] * patience.attempts
+def test_one_that_fails_stops_nobody_and_a_dead_service_does(server, retry_policy, tmp_path):
+    texts = full_texts(server, tmp_path, retry_policy)
+    server.plan = [500] * retry_policy.attempts
     texts.fetch("abd")
     assert texts.store.counts("full_texts") == {
         "wanted": 0, "got": 1, "absent": 1, "failed": 1,
     }  # fmt: skip
-    texts.store.want_again("full_texts")
+    texts.store.requeue("full_texts")
     texts.fetch(())
-    assert texts.of("a")
-    texts.store.want_again("full_texts", "abd")
+    assert texts.read("a")
+    texts.store.requeue("full_texts", "abd")
     server.rate = 1.0
     server.plan = [500] * 100
     with pytest.raises(ServiceError, match="arXiv"):
@@ -110,21 +110,21 @@ CUT = PAGE.format(title="A", paragraphs="<p>" + "word " * 500 + "</p>")
         ("<html><article class='ltx_document'>This paper was withdrawn.</article>", "absent"),
     ],
 )
-def test_pages_that_are_no_whole_paper_are_not_kept(server, patience, tmp_path, page, state):
+def test_pages_that_are_no_whole_paper_are_not_kept(server, retry_policy, tmp_path, page, state):
     server.texts["2001.00001"] = page
-    texts = full_texts(server, tmp_path, patience)
+    texts = full_texts(server, tmp_path, retry_policy)
     texts.fetch("a")
     assert texts.store.counts("full_texts")[state] == 1
-    assert (texts.of("a") is not None) == (state == "got")
+    assert (texts.read("a") is not None) == (state == "got")
 
 
 @pytest.mark.parametrize("path", ["/html/", "/captcha"])
-def test_a_test_for_robots_stops_the_stage(server, patience, tmp_path, path):
+def test_a_test_for_robots_stops_the_stage(server, retry_policy, tmp_path, path):
     sent_there = Answer(b"", status=302, headers={"Location": path})
     wall = Answer(WALL, "text/html")
     server.respond = lambda request: wall if path in request.path else sent_there
-    texts = full_texts(server, tmp_path, patience)
-    with pytest.raises(ServiceError, match=r"no paper \(arXiv reCAPTCHA\)"):
+    texts = full_texts(server, tmp_path, retry_policy)
+    with pytest.raises(ServiceError, match=r"not a paper \(arXiv reCAPTCHA\)"):
         texts.fetch("abde")
     assert texts.store.counts("full_texts")["wanted"] == 4
 

@@ -11,8 +11,8 @@ from specclip_datasets.sky.services.sources import (
     Position,
     box_condition,
     normalise_name,
+    parse_position,
     separation,
-    stated_position,
 )
 
 
@@ -39,17 +39,17 @@ def test_a_stated_position_is_as_near_as_it_says():
     random = np.random.default_rng(0)
     for _ in range(300):
         truth = Position(random.uniform(0, 360), random.uniform(-89, 89))
-        stated = stated_position(csc_name(truth.ra, truth.dec))
+        stated = parse_position(csc_name(truth.ra, truth.dec))
         assert separation(truth, stated) * 3600 <= stated.uncertainty + 1e-6
         assert stated.uncertainty < 1
 
 
 def test_positions_in_degrees():
-    assert stated_position("10.68, +41.27") == Position(10.68, 41.27)
-    assert stated_position("10.68 −41.27") == Position(10.68, -41.27)
-    assert stated_position("361 10") is None
-    assert stated_position("10 95") is None
-    assert stated_position("2CXO J254243.9+411610") is None
+    assert parse_position("10.68, +41.27") == Position(10.68, 41.27)
+    assert parse_position("10.68 −41.27") == Position(10.68, -41.27)
+    assert parse_position("361 10") is None
+    assert parse_position("10 95") is None
+    assert parse_position("2CXO J254243.9+411610") is None
 
 
 def test_the_ellipse_points_where_it_says():

@@ -12,7 +12,7 @@ from worker import fork_worker
 from world import World
 
 from hf_specclip.errors import SpecCLIPError
-from specclip_datasets.sky.build import ONE_AFTER_ANOTHER, STAGES
+from specclip_datasets.sky.build import CATALOGUE_STAGES, STAGES
 from specclip_datasets.sky.work.store import StoreError
 
 # Requests that each stage may have under way, redirects included.
@@ -80,7 +80,7 @@ def test_two_processes_share_the_stages_and_both_are_killed(calm, keys, tmp_path
     world, calmly, requests = calm
     forget(world, 0.0)
     work, output = tmp_path / "work", tmp_path / "one"
-    build(world, work, whole=True).run(ONE_AFTER_ANOTHER, output)
+    build(world, work, whole=True).run(CATALOGUE_STAGES, output)
     shares = (("spectra", "counts"), ("papers", "full_texts", "summaries", "embeddings"))
 
     def start(stages):
@@ -92,7 +92,7 @@ def test_two_processes_share_the_stages_and_both_are_killed(calm, keys, tmp_path
         while not server.requests:
             time.sleep(0.005)
         if server is world.archive:
-            with pytest.raises(StoreError, match="another process works on spectra in"):
+            with pytest.raises(StoreError, match="another process is running stage spectra in"):
                 build(world, work, whole=True).run(["spectra"], output)
         worker.kill()
         worker.join(60)

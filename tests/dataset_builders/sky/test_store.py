@@ -9,7 +9,7 @@ import time
 import pytest
 from worker import fork_worker
 
-from specclip_datasets.sky.services.polite_session import RefusedError, ServiceError
+from specclip_datasets.sky.services.http_session import RejectedError, ServiceError
 from specclip_datasets.sky.work.store import Absent, Store, StoreError
 
 
@@ -21,20 +21,20 @@ def store(tmp_path):
 def test_items_end_in_one_of_three_ways(store):
     store.add("spectra", {str(i): {"n": i} for i in range(5)})
     store.add("spectra", {"0": {"n": 0}, "5": {"n": 5}})
-    error = ServiceError("answered 500")
+    error = ServiceError("HTTP 500")
     taken = []
 
     def do(items):
         taken.append([(item.id, item.payload["n"]) for item in items])
         yield {"0": ["file"], "1": Absent("no such file"), "2": error, "3": b"\0bytes"}
 
-    store.work("spectra", do, at_once=4, most=4)
+    store.process("spectra", do, batch_size=4, limit=4)
     assert taken == [[(str(i), i) for i in range(4)]]
     assert store.counts("spectra") == {"wanted": 2, "got": 2, "absent": 1, "failed": 1}
     by_id = {item.id: item for item in store.items("spectra")}
     assert (by_id["0"].result, by_id["3"].result) == (["file"], b"\0bytes")
-    assert (by_id["1"].why, by_id["2"].why) == ("no such file", "answered 500")
-    store.want_again("spectra")
+    assert (by_id["1"].reason, by_id["2"].reason) == ("no such file", "HTTP 500")
+    store.requeue("spectra")
     assert store.ids("spectra", "wanted") == {"2", "4", "5"}
     # A changed payload is wanted again, an equal one is not.
     store.add("spectra", {"0": {"n": "other"}, "3": {"n": 3}})
@@ -50,7 +50,7 @@ def test_threads_take_each_item_once(store):
             seen.extend(item.id for item in items)
         yield {item.id: 1 for item in items}
 
-    store.work("s", do, at_once=2, workers=4)
+    store.process("s", do, batch_size=2, workers=4)
     assert sorted(seen) == [f"{i:03d}" for i in range(60)]
     assert store.sums("s") == [60.0]
 
@@ -60,11 +60,11 @@ def test_a_service_that_fails_in_a_row_stops_the_stage_and_blames_no_item(store)
 
     def do(items):
         for item in items:
-            kind = RefusedError if item.id == "1" else ServiceError
+            kind = RejectedError if item.id == "1" else ServiceError
             yield {item.id: 1 if item.id in "02" else kind("down")}
 
     with pytest.raises(ServiceError, match="down"):
-        store.work("s", do, at_once=9)
+        store.process("s", do, batch_size=9)
     assert store.counts("s") == {"wanted": 6, "got": 2, "absent": 0, "failed": 1}
 
 
@@ -84,7 +84,7 @@ def test_a_slow_thread_blames_no_item_after_the_service_is_given_up(store, monke
 
     monkeypatch.setattr(store, "put", slowly)
     with pytest.raises(ServiceError, match="down"):
-        store.work("s", do, at_once=2, workers=2)
+        store.process("s", do, batch_size=2, workers=2)
     assert store.ids("s", "wanted") == set("012")
 
 
@@ -108,9 +108,9 @@ def test_an_interrupt_ends_what_is_under_way_and_not_the_batch(store, caplog):
             yield {item.id: 1}
 
     with pytest.raises(KeyboardInterrupt):
-        store.work("s", do, at_once=9)
+        store.process("s", do, batch_size=9)
     assert store.ids("s") == {"0", "1"}
-    assert "stopping after the requests under way" in caplog.text
+    assert "stopping after the requests in flight" in caplog.text
 
 
 def test_answers_are_recalled_until_they_are_forgotten(store):
@@ -121,14 +121,14 @@ def test_answers_are_recalled_until_they_are_forgotten(store):
         return {"rows": len(asked)}
 
     other = Store(store.path.parent)
-    assert store.recall("ads", ["q", 1], ask) == other.recall("ads", ["q", 1], ask)
+    assert store.cached("ads", ["q", 1], ask) == other.cached("ads", ["q", 1], ask)
     store.add("s", {"a": {}})
-    other.each("s", lambda item: 1, recalls="simbad")  # another process forgets its own
-    assert store.recall("ads", ["q", 1], ask) == {"rows": 1}
-    store.want_again("s", ["a"])
-    store.each("s", lambda item: 1, recalls="ads")
+    other.process_each("s", lambda item: 1, clear_cache="simbad")  # another process forgets its own
+    assert store.cached("ads", ["q", 1], ask) == {"rows": 1}
+    store.requeue("s", ["a"])
+    store.process_each("s", lambda item: 1, clear_cache="ads")
     # Another process answers meanwhile: both go by what was stored first.
-    assert store.recall("ads", ["q", 1], lambda: other.recall("ads", ["q", 1], ask) and 0) == {
+    assert store.cached("ads", ["q", 1], lambda: other.cached("ads", ["q", 1], ask) and 0) == {
         "rows": 2
     }
 
@@ -142,15 +142,15 @@ def test_a_killed_process_leaves_what_it_committed(store):
             yield {items[1].id: 1}
             os.kill(os.getpid(), 9)
 
-        with store.alone(["s"]):
-            store.work("s", do, at_once=3)
+        with store.lock_stages(["s"]):
+            store.process("s", do, batch_size=3)
 
     worker = fork_worker(die)
     worker.join(60)
     assert worker.exitcode == -9
     assert store.ids("s") == {"0", "1"}
-    with store.alone(["s"]):  # its lock went with it
-        store.work("s", lambda items: ({item.id: 1} for item in items), at_once=4)
+    with store.lock_stages(["s"]):  # its lock went with it
+        store.process("s", lambda items: ({item.id: 1} for item in items), batch_size=4)
     assert store.counts("s")["got"] == 9
 
 

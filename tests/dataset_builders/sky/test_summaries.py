@@ -11,7 +11,7 @@ from building import Sources, paper, source, summariser_of
 from chat_server import ChatServer, plain_summary
 from faulty import Answer
 
-from specclip_datasets.sky.literature.chat_model import CapReachedError, ChatModel, ModelError
+from specclip_datasets.sky.literature.chat_model import BudgetExceededError, ChatModel, ModelError
 from specclip_datasets.sky.literature.summaries import (
     ExtractiveSummariser,
     SummaryError,
@@ -67,7 +67,7 @@ def test_papers_are_data_and_never_instructions(make, server):
     assert calm["response_format"] == attacked["response_format"]
 
 
-def answer_of(identity=None, papers=()):
+def summary_json(identity=None, papers=()):
     return {"identity": identity, "spectrum": None, "context": None, "papers": papers}
 
 
@@ -76,14 +76,17 @@ def answer_of(identity=None, papers=()):
     [
         ("HACKED", "not a JSON object"),
         ({"identity": "x"}, "not a JSON object with"),
-        (answer_of("It is a star of M 31.", ["2099Fake...999..999Z"]), "none of the papers"),
-        (answer_of("It is a star, see 2099Fake..999..999Z."), "names 2099Fake"),
-        (answer_of("word " * 200), "200 words"),
-        (answer_of("HACKED"), "too short"),
-        (answer_of("Cette source est une étoile binaire située dans la galaxie"), "not English"),
-        (answer_of(7), "neither text nor null"),
-        (answer_of(papers=[ID]), "every section is empty"),
-        (answer_of(papers="none"), "not a list"),
+        (summary_json("It is a star of M 31.", ["2099Fake...999..999Z"]), "not one of the papers"),
+        (summary_json("It is a star, see 2099Fake..999..999Z."), "cites 2099Fake"),
+        (summary_json("word " * 200), "200 words"),
+        (summary_json("HACKED"), "too short"),
+        (
+            summary_json("Cette source est une étoile binaire située dans la galaxie"),
+            "not English",
+        ),
+        (summary_json(7), "neither text nor null"),
+        (summary_json(papers=[ID]), "every section is empty"),
+        (summary_json(papers="none"), "not a list"),
     ],
 )
 def test_answers_that_cannot_be_used_are_asked_for_again(make, server, answer, problem):
@@ -93,7 +96,7 @@ def test_answers_that_cannot_be_used_are_asked_for_again(make, server, answer, p
     assert len(server.bodies) == 2
     assert problem in server.bodies[1]["messages"][-1]["content"]
     server.write = lambda messages: answer
-    with pytest.raises(SummaryError, match="3 answers refused"):
+    with pytest.raises(SummaryError, match="3 invalid responses"):
         make().summarise(source(1), [paper(0)])
 
 
@@ -127,39 +130,39 @@ def test_the_cap_stops_before_it_is_passed_and_keeps_what_was_answered(make, ser
     sources = Sources(source(n) for n in range(30))
     prices = (1000.0, 1000.0)
     model = make(max_dollars=8.0, prices=prices, workers=1)
-    with pytest.raises(CapReachedError, match="every answer is kept"):
+    with pytest.raises(BudgetExceededError, match="All responses are kept"):
         write_summaries(store, sources, model, 5)
-    spent = model.model.spent
+    spent = model.model.usage
     assert 0 < (spent["input_tokens"] + spent["output_tokens"]) / 1000 <= 8.0
     counts = store.counts("summaries")
     assert 5 < counts["got"] == len(server.bodies) < 30
     write_summaries(store, sources, make(workers=3), 5)
     assert len(read_summaries(store)) == 30
     assert len(server.bodies) == 30
-    with pytest.raises(ValueError, match="price of other is not known"):
+    with pytest.raises(ValueError, match="price of other is unknown"):
         make(model="other", max_dollars=1.0)
 
 
 def test_the_cap_holds_while_an_answer_is_being_stored(make, server, monkeypatch):
     """Threads that wait for the disk have paid: others must not spend that money again."""
-    keep = ChatModel.keep
+    keep = ChatModel.save_responses
 
     def slowly(model, answers):
         time.sleep(0.5)
         keep(model, answers)
 
-    monkeypatch.setattr(ChatModel, "keep", slowly)
+    monkeypatch.setattr(ChatModel, "save_responses", slowly)
     model = make(max_dollars=1.6, prices=(1000.0, 1000.0))  # an answer costs 0.35, at most 1.37
     first = threading.Thread(target=model.summarise, args=(source(0), [paper(0)]))
     first.start()
     while not server.bodies:
         time.sleep(0.01)
     time.sleep(0.2)  # the answer is here, and not stored
-    with pytest.raises(CapReachedError):
+    with pytest.raises(BudgetExceededError):
         model.summarise(source(1), [paper(1)])
     first.join()
-    assert model.model.answer(server.bodies[0]["messages"]) is not None
-    assert 1.6 - model.model.money_left == pytest.approx(0.35, abs=0.1)
+    assert model.model.cached_response(server.bodies[0]["messages"]) is not None
+    assert 1.6 - model.model.budget_left == pytest.approx(0.35, abs=0.1)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +177,7 @@ def test_the_cap_holds_while_an_answer_is_being_stored(make, server, monkeypatch
     ],
 )
 def test_fields_that_a_model_refuses_are_left_out_and_the_others_kept(make, server, fields):
-    server.refused = fields
+    server.rejected_fields = fields
     model = make()
     assert model.summarise(source(), [paper()])["spectrum"]
     [body] = server.bodies
@@ -255,8 +258,8 @@ def test_a_source_whose_answers_fail_is_marked_and_others_go_on(make, server, tm
     counts = store.counts("summaries")
     assert (counts["got"], counts["failed"], counts["absent"]) == (5, 1, 1)
     found = {item.id: item for item in store.items("summaries")}
-    assert "3 answers refused" in found[bad].why
-    assert found[source(7).name].why == "no paper but surveys"
+    assert "3 invalid responses" in found[bad].reason
+    assert found[source(7).name].reason == "no papers except surveys"
 
 
 def test_sources_with_new_papers_are_summarised_anew(tmp_path):

@@ -6,7 +6,7 @@ import struct
 import pytest
 from faulty import Answer
 
-from specclip_datasets.sky.services.polite_session import RefusedError, Service, ServiceError
+from specclip_datasets.sky.services.http_session import RejectedError, Service, ServiceError
 from specclip_datasets.sky.services.tap import TapClient
 
 OK = '<INFO name="QUERY_STATUS" value="OK"/>'
@@ -36,8 +36,10 @@ def binary2():
 
 
 @pytest.fixture
-def client(server, patience):
-    return TapClient(f"{server.url}/tap", Service("SIMBAD", per_second=1000, patience=patience))
+def client(server, retry_policy):
+    return TapClient(
+        f"{server.url}/tap", Service("SIMBAD", per_second=1000, retry_policy=retry_policy)
+    )
 
 
 def error(words, value="ERROR"):
@@ -86,13 +88,13 @@ def test_answers_that_broke_off_and_outages_are_asked_for_again(server, client, 
     server.plan = [Answer(content, "text/xml", status)] * 9
     with pytest.raises(ServiceError) as caught:
         client.query("SELECT 1", "x")
-    assert not isinstance(caught.value, RefusedError)
+    assert not isinstance(caught.value, RejectedError)
 
 
 @pytest.mark.parametrize("status", [200, 400])
 def test_a_question_at_fault_is_asked_once(server, client, status):
     words = 'Incorrect ADQL query: Encountered "." Was expecting one of: EOF'
     server.respond = lambda request: Answer(votable(error(words)), "text/xml", status)
-    with pytest.raises(RefusedError, match=r"Incorrect ADQL query.*The question was: SELECT 1"):
+    with pytest.raises(RejectedError, match=r"Incorrect ADQL query.*Query: SELECT 1"):
         client.query("SELECT 1", "x")
     assert len(server.requests) == 1

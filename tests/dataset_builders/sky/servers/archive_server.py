@@ -90,16 +90,17 @@ def detection_files(
     *,
     version: int = 1,
     arf_version: int | None = None,
-    part: int = 0,
+    exposure: int = 0,
     seed: int = 0,
 ) -> dict[str, bytes]:
     """A small, simulated set of files: 8 channels, as `ogip_writer` makes them."""
     obsid, obi, region = map(int, detection.split("."))
-    counts = np.random.default_rng([seed, obsid, region, part]).poisson(5, 8)
+    counts = np.random.default_rng([seed, obsid, region, exposure]).poisson(5, 8)
     header = {"OBS_ID": str(obsid), "TELESCOP": "CHANDRA", "INSTRUME": "ACIS"}
     source = spectrum_hdu(counts, header=header)
     background = spectrum_hdu(counts * 3, background=True, header={**header, "BACKSCAL": 8.0})
-    own = f"acisf{obsid:05d}_{obi:03d}N{version:03d}{f'_e{part}' if part else ''}_r{region:04d}_"
+    suffix = f"_e{exposure}" if exposure else ""
+    own = f"acisf{obsid:05d}_{obi:03d}N{version:03d}{suffix}_r{region:04d}_"
     other = own.replace(
         f"N{version:03d}", f"N{version if arf_version is None else arf_version:03d}"
     )

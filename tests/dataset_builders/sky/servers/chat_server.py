@@ -33,7 +33,7 @@ class ChatServer(FaultyServer):
         self.bodies: list[dict[str, Any]] = []
         self.asked: Counter = Counter()
         self.key: str | None = None
-        self.refused: set[str] = set()
+        self.rejected_fields: set[str] = set()
         self.end: Callable[[list[dict[str, str]]], str] = lambda messages: "stop"
         self.limit: int | None = None
         self.files: dict[str, bytes] = {}
@@ -77,7 +77,7 @@ class ChatServer(FaultyServer):
 
     def refusal(self, body: dict[str, Any]) -> dict[str, Any] | None:
         """The error of a field that is refused, as OpenAI's models word it."""
-        for name in sorted(self.refused & set(body)):
+        for name in sorted(self.rejected_fields & set(body)):
             other = ", use 'max_completion_tokens' instead" if name == "max_tokens" else ""
             message = f"Unsupported parameter: '{name}' is not supported with this model{other}."
             return {"message": message, "param": name, "code": "unsupported_parameter"}

@@ -11,13 +11,13 @@ import traceback
 import pytest
 from faulty import Answer, FaultyServer
 
-from specclip_datasets.sky.services.polite_session import (
-    AbsentError,
-    Patience,
-    RefusedError,
+from specclip_datasets.sky.services.http_session import (
+    AccessError,
+    NotFoundError,
+    RejectedError,
+    RetryPolicy,
     Service,
     ServiceError,
-    StopError,
 )
 
 TOKEN = "MARKED-secret-4711-do-not-show"
@@ -31,8 +31,8 @@ REFUSED_FOR_NOW = Answer(
 
 
 @pytest.fixture
-def service(patience):
-    return Service("Archive", per_second=1000, patience=patience)
+def service(retry_policy):
+    return Service("Archive", per_second=1000, retry_policy=retry_policy)
 
 
 @pytest.mark.parametrize(
@@ -47,9 +47,9 @@ def test_failures_that_pass_are_tried_again(server, service, fault):
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (500, "answered 500"),
-        ("drop", "the connection broke"),
-        ("truncate", "broke off|of 16 bytes"),
+        (500, "HTTP 500"),
+        ("drop", "connection error"),
+        ("truncate", "truncated|of 16 bytes"),
         ("html", "sent damaged JSON"),
     ],
 )
@@ -59,17 +59,17 @@ def test_lasting_failures_name_service_item_and_way_out(server, service, fault, 
         service.get_json(f"{server.url}/x", "item 7")
     assert str(caught.value).startswith("Archive, item 7: ")
     assert "5 attempts at 127.0.0.1" in str(caught.value)
-    assert "nothing that was fetched is lost" in str(caught.value)
+    assert "all fetched data is kept" in str(caught.value)
     assert len(server.requests) == 5
 
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(404, AbsentError), (410, AbsentError), (400, RefusedError), (403, StopError)],
+    [(404, NotFoundError), (410, NotFoundError), (400, RejectedError), (403, AccessError)],
 )
 def test_answers_that_last_are_not_tried_again(server, service, status, kind):
     server.plan = [status]
-    with pytest.raises(kind, match=f"Archive, item 7: answered {status}"):
+    with pytest.raises(kind, match=f"Archive, item 7: HTTP {status}"):
         service.request("GET", server.url, item="item 7")
     assert len(server.requests) == 1
 
@@ -100,14 +100,18 @@ def test_other_threads_wait_as_well_when_one_is_told_to(server, service):
 
 @pytest.mark.parametrize(
     ("status", "wait", "said"),
-    [(429, "7200", "used up"), (503, "7200", "left alone"), (429, "999999999999", "used up")],
+    [
+        (429, "7200", "quota is exhausted"),
+        (503, "7200", "unavailable"),
+        (429, "999999999999", "quota is exhausted"),
+    ],
 )
 def test_a_wait_that_is_too_long_stops_at_once_and_says_until_when(
     server, service, status, wait, said
 ):
     server.plan = [Answer(b"", status=status, headers={"Retry-After": wait})]
     start = time.monotonic()
-    with pytest.raises(StopError, match=said + r" until 20\d\d-.*Run again then"):
+    with pytest.raises(AccessError, match=said + r" until 20\d\d-.*Run again then"):
         service.get_json(server.url, "x")
     assert time.monotonic() - start < 1
     assert len(server.requests) == 1
@@ -133,7 +137,7 @@ def test_waits_grow_and_never_fall_together(server, monkeypatch):
     waits = []
     monkeypatch.setattr("tenacity.nap.time.sleep", waits.append)
     service = Service(
-        "Archive", per_second=1e6, patience=Patience(first_wait=1.0, longest_wait=4.0)
+        "Archive", per_second=1e6, retry_policy=RetryPolicy(initial_backoff=1.0, max_backoff=4.0)
     )
     for _ in range(20):
         server.plan = [500] * 6
@@ -160,8 +164,8 @@ def test_allowances_are_kept_for_each_path(server, service):
 
 
 def test_an_answer_that_drips_is_given_up(server):
-    patience = Patience(attempts=2, first_wait=0.01, total=0.1)
-    service = Service("Archive", per_second=1000, patience=patience)
+    retry_policy = RetryPolicy(attempts=2, initial_backoff=0.01, total_timeout=0.1)
+    service = Service("Archive", per_second=1000, retry_policy=retry_policy)
     server.plan = ["drip"]
     server.respond = lambda request: Answer.json({"path": "long enough to drip for a second"})
     start = time.monotonic()
@@ -170,8 +174,8 @@ def test_an_answer_that_drips_is_given_up(server):
     assert len(server.requests) == 2
 
 
-def test_the_body_of_a_redirect_is_not_read_and_the_next_request_waits(server, patience):
-    service = Service("Archive", per_second=10, patience=patience, max_bytes=1000)
+def test_the_body_of_a_redirect_is_not_read_and_the_next_request_waits(server, retry_policy):
+    service = Service("Archive", per_second=10, retry_policy=retry_policy, max_bytes=1000)
 
     def respond(request):
         if request.path == "/there":
@@ -198,26 +202,24 @@ def test_passwords_in_addresses_and_headers_are_removed(service, secret):
 
 
 @pytest.mark.parametrize("before", [0, 250, 290, 295, 1990])
-def test_a_secret_at_the_edge_of_a_cut_message_is_removed(server, patience, before):
-    service = Service("ADS", per_second=1000, token=TOKEN, patience=patience)
+def test_a_secret_at_the_edge_of_a_cut_message_is_removed(server, retry_policy, before):
+    service = Service("ADS", per_second=1000, token=TOKEN, retry_policy=retry_policy)
     server.plan = [Answer(b"y" * before + f" {TOKEN} and more".encode(), "text/plain", 400)]
-    with pytest.raises(RefusedError) as caught:
+    with pytest.raises(RejectedError) as caught:
         service.request("GET", server.url)
     assert not any(TOKEN[:n] in str(caught.value) for n in range(7, len(TOKEN)))
 
 
-def test_the_size_of_an_answer_is_bounded_whatever_it_claims(server, patience):
-    service = Service("Archive", per_second=1000, patience=patience, max_bytes=1000)
+def test_the_size_of_an_answer_is_bounded_whatever_it_claims(server, retry_policy):
+    service = Service("Archive", per_second=1000, retry_policy=retry_policy, max_bytes=1000)
     server.respond = lambda request: Answer(b"x" * 5000)
     with pytest.raises(ServiceError, match="sends 5000 bytes, more than the 1000 allowed"):
         service.request("GET", server.url, item="x")
 
 
-def test_an_unreachable_service_is_named(patience):
-    service = Service("Archive", per_second=1000, patience=patience)
-    with pytest.raises(
-        ServiceError, match=r"Archive, x: the connection was refused .*127\.0\.0\.1:9"
-    ):
+def test_an_unreachable_service_is_named(retry_policy):
+    service = Service("Archive", per_second=1000, retry_policy=retry_policy)
+    with pytest.raises(ServiceError, match=r"Archive, x: connection refused .*127\.0\.0\.1:9"):
         service.request("GET", "http://127.0.0.1:9/", item="x")
 
 
@@ -233,11 +235,11 @@ def test_a_gzipped_file_arrives_gzipped(server, service):
     assert server.requests[0].headers["Accept-Encoding"] == "identity"
 
 
-def test_the_token_reaches_the_service_and_nothing_else(server, patience, caplog, capfd):
+def test_the_token_reaches_the_service_and_nothing_else(server, retry_policy, caplog, capfd):
     for name in ("urllib3", "requests", "specclip_datasets"):
         logging.getLogger(name).setLevel(logging.DEBUG)
     service = Service(
-        "ADS", per_second=1000, token=TOKEN, advice="Check ADS_DEV_KEY.", patience=patience
+        "ADS", per_second=1000, token=TOKEN, advice="Check ADS_DEV_KEY.", retry_policy=retry_policy
     )
 
     def respond(request):
@@ -246,7 +248,7 @@ def test_the_token_reaches_the_service_and_nothing_else(server, patience, caplog
         return Answer.json({"error": f"bad token {TOKEN}", "given": f"Bearer {TOKEN}"}, 401)
 
     server.respond = respond
-    with caplog.at_level(logging.DEBUG), pytest.raises(StopError, match="ADS_DEV_KEY") as caught:
+    with caplog.at_level(logging.DEBUG), pytest.raises(AccessError, match="ADS_DEV_KEY") as caught:
         service.get_json(f"{server.url}/search", "query 3")
     shown = [str(caught.value), "".join(traceback.format_exception(caught.value))]
     error = caught.value
@@ -258,7 +260,7 @@ def test_the_token_reaches_the_service_and_nothing_else(server, patience, caplog
         service.get_json(f"{server.url}/search", "query 3")
     shown += ["".join(traceback.format_exception(caught.value)), repr(caught.value.__context__)]
     shown += [repr(service), repr(vars(service)), caplog.text, *capfd.readouterr()]
-    assert "answered 401" in shown[0]
+    assert "HTTP 401" in shown[0]
     for text in shown:
         assert TOKEN not in text
         assert TOKEN[-12:] not in text
@@ -266,11 +268,11 @@ def test_the_token_reaches_the_service_and_nothing_else(server, patience, caplog
         pickle.dumps(service)
 
 
-def test_the_token_does_not_follow_a_redirect_to_another_host(server, patience):
+def test_the_token_does_not_follow_a_redirect_to_another_host(server, retry_policy):
     with FaultyServer() as other:
         elsewhere = other.url.replace("127.0.0.1", "localhost")
         server.respond = lambda request: Answer(b"", status=302, headers={"Location": elsewhere})
-        service = Service("ADS", per_second=1000, token=TOKEN, patience=patience)
+        service = Service("ADS", per_second=1000, token=TOKEN, retry_policy=retry_policy)
         service.request("GET", server.url, item="x")
         assert server.requests[0].headers["Authorization"] == f"Bearer {TOKEN}"
         assert "Authorization" not in other.requests[0].headers
