@@ -186,7 +186,7 @@ def test_the_body_of_a_redirect_is_not_read_and_the_next_request_waits(server, r
     server.respond = respond
     assert service.get_json(server.url, "x") == {"a": 1}
     first, second, third = (request.at for request in server.requests)
-    assert min(second - first, third - second) >= 0.09
+    assert min(second - first, third - second) >= 0.07
 
 
 @pytest.mark.parametrize("deep", [b"[" * 200_000, b'{"a":' * 200_000])
