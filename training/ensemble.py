@@ -10,9 +10,8 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -37,14 +36,8 @@ CRITERION = "mean_log_rank"
 LARGEST = 8
 
 
-@dataclass(frozen=True)
-class Step:
-    """Step of the selection.
-
-    Attributes:
-        added: index of the candidate that was added.
-        figures: figures of the ensemble with it, on `validation`.
-    """
+class Step(NamedTuple):
+    """Index of a candidate that was added, and the ensemble's figures with it on `validation`."""
 
     added: int
     figures: dict[str, float]

@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from hf_specclip.cli.arguments import choices_of, positive_int
 from hf_specclip.describe.describer import Describer
 from hf_specclip.describe.load_model import load_dual_encoder
-from hf_specclip.evaluation import GroupBootstrap, evaluate_coverage, evaluate_regression
+from hf_specclip.evaluation import GroupBootstrap, evaluate_regression
 from hf_specclip.formatting import format_metric, format_number, format_with_interval
 from hf_specclip.literature.embedders.identity import check_embedder
 from hf_specclip.models.trained_run import find_run
@@ -41,6 +41,7 @@ from specclip_training.stages.embedding import EmbeddedPairs, embed_pairs
 from specclip_training.stages.fine_tuning import text_settings
 from specclip_training.studies.measure import measure_by_writer
 from specclip_training.studies.pair_split import join_splits
+from specclip_training.studies.representations import numbers_of
 from specclip_training.studies.transfer import estimates_of
 
 DESCRIPTION = """\
@@ -53,7 +54,7 @@ dataset names the writers of its texts, each writer is also evaluated in its own
   specclip evaluate default   --dataset my_pairs -o bundled.json
   specclip evaluate default   --dataset my_pairs --split all
 """
-LEVELS, EVERY = (68, 90), "all"
+EVERY = "all"
 _FIGURES = ("recall@1%", "recall@5%", "median_rank_fraction")
 
 
@@ -139,7 +140,7 @@ def measure_variables(
         # A spectrum holds no times of arrival.
         if name in table.column_names and not name.startswith("var_")
     ]
-    targets = {name: _numbers(table, name) for name in columns}
+    targets = {name: numbers_of(table, name) for name in columns}
     names = [name for name in columns if np.isfinite(targets[name]).any()]
     if not names:
         return None
@@ -149,20 +150,14 @@ def measure_variables(
     truth = np.stack([targets[name] for name in names], axis=1)
     value = np.stack([estimates.value[name] for name in names], axis=1)
     truth[~np.isfinite(value)] = np.nan
-    known = [_numbers(train, name) for name in names]
+    known = [numbers_of(train, name) for name in names]
     guess = [
         np.nanmedian(before if np.isfinite(before).any() else targets[name])
         for name, before in zip(names, known, strict=True)
     ]
     options: dict[str, Any] = {"variables": names, "n_bootstrap": n_bootstrap}
     groups = pairs.splits[split].groups
-    coverage = {}
-    for level in LEVELS:
-        low, high = (np.stack([e[n] for n in names], axis=1) for e in estimates.ends[level])
-        low, high = np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high)
-        coverage[level] = evaluate_coverage(
-            low, high, truth, groups, nominal=level / 100, **options
-        )
+    coverage = estimates.coverage({name: targets[name] for name in names}, groups, n_bootstrap)
     regression = evaluate_regression(np.nan_to_num(value), truth, groups, guess=guess, **options)
     return {"regression": regression, "coverage": coverage}
 
@@ -250,21 +245,15 @@ def _variables_table(measured: Mapping[str, Any]) -> Table:
         gain = entry.get("gain_over_guess")
         relative = {key: gain and 1 - gain[other] for key, other in
                     (("value", "value"), ("low", "high"), ("high", "low"))}  # fmt: skip
-        inside = (measured["coverage"][level]["variables"].get(name) for level in LEVELS)
+        inside = (part["variables"].get(name) for part in measured["coverage"].values())
         rows.append([
             name, f"{entry['n']:,}", format_number(entry["mae"]["value"]),
             format_with_interval(relative, spec=".2f"),
             *(format_metric(None if share is None else share["value"]) for share in inside),
         ])  # fmt: skip
     head = ["variable", "rows", "mean absolute error", "over that of the median",
-            *(f"in {level} %" for level in LEVELS)]  # fmt: skip
+            *(f"in {level} %" for level in measured["coverage"])]  # fmt: skip
     return Table(head, rows)
-
-
-def _numbers(table: Any, name: str) -> np.ndarray:
-    if name not in table.column_names:
-        return np.full(len(table), np.nan)
-    return table[name].to_numpy().astype(np.float64)
 
 
 def options() -> argparse.ArgumentParser:

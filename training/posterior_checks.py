@@ -27,13 +27,15 @@ from hf_specclip.describe.read_dataset import split_files
 from hf_specclip.evaluation.bootstrap import GroupBootstrap
 from hf_specclip.evaluation.roc import roc_auc
 from hf_specclip.formatting import format_with_interval
-from hf_specclip.models.variables_specclip import VARIABLES
 from hf_specclip.spectra import emission
 from hf_specclip.spectra.rebin import energy_grid, overlap_fractions
 from hf_specclip.storage import write_json
 from specclip_datasets.contract import ENERGY_RANGE, N_BINS
 from specclip_datasets.simulation import instrument
+from specclip_training.data.pairs import SPECTRUM
 from specclip_training.reports.blocks import Paragraph, Section, Table, write_report
+from specclip_training.studies.representations import numbers_of
+from specclip_training.studies.transfer import estimates_of
 
 COUNTS = (300, 1_000, 3_000, 10_000)
 # Rows of the test split with counts within this factor of these are compared with the intervals.
@@ -43,7 +45,6 @@ LINE_ENERGY, EQUIVALENT_WIDTH, GAIN = 6.404, 0.3, 1.03
 NUCLEI = ("QSO", "Seyfert_1", "Seyfert_2", "LensedQ", "AGN")
 _BACKGROUND_SHARE, _BACKGROUND_SCALE = 0.03, 0.05
 _GRID = energy_grid(N_BINS, ENERGY_RANGE)
-_INTERVALS = ("lower_90", "lower_68", "value", "upper_68", "upper_90")
 ALTERED = ("clean", "line", "gain")
 
 
@@ -174,34 +175,19 @@ def _compare(scores: dict[str, dict[str, np.ndarray]], seed: int) -> dict[str, A
 def measure_intervals(describer: Describer, rows: Any) -> dict[str, Any]:
     """Measure coverage by counts of the rows of a table, by a model with experts."""
     counts = np.array([np.sum(each) for each in rows["counts"].to_numpy()])
-    spectrum = [
-        "counts", "exposure", "background_counts", "background_scale", "effective_area",
-    ]  # fmt: skip
     chosen = np.flatnonzero(counts > min(COVERAGE_COUNTS) / COVERAGE_FACTOR)
-    predicted = [
-        {variable.name: variable for variable in description.variables}
-        for description in describer.describe_many(rows.select(spectrum).take(chosen).to_pylist())
-    ]
-    names = [n for n in VARIABLES if n not in VARIABILITY and n in rows.column_names]
-    truth = {n: rows[n].to_numpy()[chosen].astype(float) for n in names}
-    ends = {
-        n: np.array([[getattr(p[n], e) if n in p else np.nan for e in _INTERVALS]
-                     for p in predicted], float)
-        for n in names
-    }  # fmt: skip
+    estimates = estimates_of(describer, rows.select(SPECTRUM).take(chosen).to_pylist())
+    names = [n for n in estimates.value if n not in VARIABILITY and n in rows.column_names]
     coverage: dict[str, Any] = {}
     for level in COVERAGE_COUNTS:
         near = np.abs(np.log(counts[chosen] / level)) < np.log(COVERAGE_FACTOR)
-        coverage[str(level)] = {"rows": int(near.sum())}
-        for share, (low, high) in (("68", (1, 3)), ("90", (0, 4))):
-            held = [  # an open end (nan) holds all that lies beyond
-                ~(ends[n][known, low] > truth[n][known]) & ~(truth[n][known] > ends[n][known, high])
-                for n in names
-                for known in [near & np.isfinite(truth[n]) & np.isfinite(ends[n][:, 2])]
-            ]
-            coverage[str(level)][share] = float(np.concatenate(held).mean())
-            by_variable = {n: float(h.mean()) for n, h in zip(names, held, strict=True) if len(h)}
-            coverage[str(level)][f"{share} by variable"] = by_variable
+        part = coverage[str(level)] = {"rows": int(near.sum())}
+        targets = {n: np.where(near, numbers_of(rows, n)[chosen], np.nan) for n in names}
+        for share, measured in estimates.coverage(targets, chosen, n_bootstrap=2).items():
+            part[str(share)] = (measured["overall"] or {"value": np.nan})["value"]
+            part[f"{share} by variable"] = {
+                name: entry["value"] for name, entry in measured["variables"].items() if entry
+            }
     return {"coverage": coverage}
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..models.variables_specclip import BANDS, HARDNESS_BANDS
+from ..models.variables_specclip import BANDS
 from ..outliers.detector import SpecCLIPOutlierDetector
 from ..outliers.explain import explain_outliers
-from ..outliers.rows import BAND_ENERGIES, OutlierRows
+from ..outliers.rows import OutlierRows, band_columns
 from .description import OutlierScore
 
 if TYPE_CHECKING:
@@ -66,30 +66,13 @@ def _outlier_rows(
     groups: Sequence[str],
     energy_range: tuple[float, float],
 ) -> OutlierRows:
-    n_bins = len(inputs[0].columns["counts"])
-    edges = np.linspace(*energy_range, n_bins + 1)
-    centres = 0.5 * (edges[1:] + edges[:-1])
-    in_band = np.stack([(centres >= low) & (centres < high) for low, high in HARDNESS_BANDS], 1)
+    zeros = np.zeros(len(inputs[0].columns["counts"]))
+    absent = {"counts": zeros, "background_counts": zeros, "background_scale": np.zeros(()),
+              "effective_area": zeros}  # fmt: skip
 
-    def band_sums(name: str) -> np.ndarray:
-        def values(columns: dict[str, Any]) -> Any:
-            return np.zeros(n_bins) if columns.get(name) is None else columns[name]
+    def column(name: str) -> np.ndarray:
+        values = [each.columns.get(name) for each in inputs]
+        return np.array([absent[name] if v is None else v for v in values], np.float64)
 
-        stacked = np.stack([np.asarray(values(each.columns), np.float64) for each in inputs])
-        return stacked @ in_band
-
-    def band_areas(columns: dict[str, Any]) -> np.ndarray:
-        area = columns.get("effective_area")
-        if area is None:
-            return np.full(len(BAND_ENERGIES), np.nan)
-        return np.interp(BAND_ENERGIES, centres, np.asarray(area, np.float64))
-
-    scale = np.array([float(each.columns.get("background_scale") or 0.0) for each in inputs])
-    source, background = band_sums("counts"), band_sums("background_counts")
-    return OutlierRows(
-        spectrum=points,
-        band_counts=source - scale[:, None] * background,
-        band_errors=np.sqrt(source + scale[:, None] ** 2 * background),
-        band_areas=np.stack([band_areas(each.columns) for each in inputs]),
-        groups=list(groups),
-    )
+    bands = band_columns({name: column(name) for name in absent}, energy_range)
+    return OutlierRows(spectrum=points, groups=list(groups), **bands)

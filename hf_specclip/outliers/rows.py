@@ -148,6 +148,37 @@ class Reference:
     groups: tuple[str, ...]
 
 
+def band_columns(
+    columns: Mapping[str, np.ndarray],
+    energy_range: tuple[float, float],
+    bands: Sequence[Sequence[float]] = HARDNESS_BANDS,
+) -> dict[str, Any]:
+    """Compute `band_counts`, `band_errors` and `band_areas` from spectra; bins by their centre.
+
+    Args:
+        columns: `counts` and `background_counts` (n, bins), `background_scale` (n,), and where
+            known `effective_area` (n, bins), cm².
+        energy_range: ends of the bins.
+        bands: three pairs on the same axis.
+    """
+    edges = np.linspace(*energy_range, columns["counts"].shape[1] + 1)
+    centres = 0.5 * (edges[1:] + edges[:-1])
+    inside = np.stack([(centres >= low) & (centres < high) for low, high in bands], axis=1)
+    source, background = (
+        columns[name].astype(np.float64) @ inside for name in ("counts", "background_counts")
+    )
+    scale = columns["background_scale"].astype(np.float64)[:, None]
+    areas = columns.get("effective_area")
+    if areas is not None:
+        areas = areas[:, [int(np.abs(centres - energy).argmin()) for energy in BAND_ENERGIES]]
+        areas = np.where(areas > 0, areas, np.nan)
+    return {
+        "band_counts": source - scale * background,
+        "band_errors": np.sqrt(source + scale**2 * background),
+        "band_areas": areas,
+    }
+
+
 def stack_variables(rows: OutlierRows, names: Sequence[str]) -> np.ndarray:
     """Stack variables as columns (n, V), nan where the rows lack one."""
     blank = np.full(len(rows), np.nan)

@@ -159,7 +159,7 @@ def test_frozen_latents_train_as_the_whole_model_would(tiny_dataset, tiny_preset
     gradients = {k: p.grad.clone() for k, p in model.named_parameters() if p.grad is not None}
     assert not any(name.startswith("spectrum_model.") for name in gradients)
     model.zero_grad()
-    task.latents = {}
+    task.fixed = {}
     whole = module(**task.batch(rows, draws))
     whole.backward()
     assert torch.allclose(short, whole, atol=1e-6)

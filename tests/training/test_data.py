@@ -47,16 +47,6 @@ def test_arrays_are_the_rows(pairs):
     assert train.groups.tolist() == table["group"].to_pylist()
 
 
-def test_a_server_that_a_model_names_is_asked_for_nothing_where_it_is_unknown(
-    tiny_dataset, tmp_path, monkeypatch
-):
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-never-sent-to-a-server-of-others")
-    name = "openai:tiny@http://127.0.0.1:9/v1"
-    settings = TextSettings(f"recorded:{name}", reads="sentences")
-    with pytest.raises(TrainingDataError, match="this server has not been used on this machine"):
-        embed_texts(load_pairs(tiny_dataset), settings, cache_dir=tmp_path)
-
-
 def test_equal_texts_are_one_text(pairs):
     train = pairs.splits["train"]
     assert len(pairs.texts) == sum(SIZES.values()) // 2

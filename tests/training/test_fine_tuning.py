@@ -95,7 +95,8 @@ def test_a_rerun_keeps_the_run_and_other_settings_are_refused(tuned, capsys):
     assert "another --output" in capsys.readouterr().err
 
 
-def test_no_text_and_no_key_goes_to_the_server_that_a_model_names(tmp_path, capsys):
+def test_no_text_and_no_key_goes_to_the_server_that_a_model_names(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-never-sent-to-a-server-of-others")
     dataset, strange = small_dataset(tmp_path / "dataset"), tmp_path / "strange"
     shutil.copytree(BUNDLED, strange)
     config = json.loads((strange / "config.json").read_text())

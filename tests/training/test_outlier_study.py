@@ -8,13 +8,11 @@ import pytest
 from study_rows import invented, invented_run
 from tiny_dataset import TINY
 
-from hf_specclip.models.variables_specclip import HARDNESS_BANDS
 from hf_specclip.outliers.detector import SpecCLIPOutlierDetector
 from hf_specclip.storage import write_json
 from specclip_training.engine.presets import load_preset
 from specclip_training.reports.blocks import write_report
 from specclip_training.studies.outliers import (
-    band_counts,
     outlier_rows,
     percentiles_by_class,
     study_outliers,
@@ -71,15 +69,15 @@ def test_a_row_without_text_has_no_point_of_one():
 
 
 def test_bands_hold_the_counts_of_their_bins():
-    table = invented()["test"].table
-    net, error = band_counts(table, (0.5, 8.0), HARDNESS_BANDS)
+    reps = invented()["test"]
+    table, rows = reps.table, outlier_rows(reps)
     centres = 0.5 + 7.5 * (np.arange(400) + 0.5) / 400
     counts = np.array(table["counts"].to_pylist())
     background = np.array(table["background_counts"].to_pylist())
     medium = (centres >= 1.2) & (centres < 2.0)
     source, behind = counts[:, medium].sum(axis=1), background[:, medium].sum(axis=1)
-    np.testing.assert_allclose(net[:, 1], source - 0.1 * behind, rtol=1e-6)
-    np.testing.assert_allclose(error[:, 1], np.sqrt(source + 0.01 * behind), rtol=1e-6)
+    np.testing.assert_allclose(rows.band_counts[:, 1], source - 0.1 * behind, rtol=1e-6)
+    np.testing.assert_allclose(rows.band_errors[:, 1], np.sqrt(source + 0.01 * behind), rtol=1e-6)
 
 
 def test_percentiles_by_class_are_medians_in_descending_order():

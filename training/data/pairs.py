@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 # Augmentation with random numbers of its own (`Draws.row`).
 _THINNING = 0
 SPLITS = ("train", "calibration", "validation", "test")
+# Columns that the feature extractor takes.
+SPECTRUM = ("counts", "background_counts", "background_scale", "effective_area", "exposure")
 # Required columns, with their meaning for the message where one is missing.
 _NEEDED = {
     "counts": "counts per energy bin in the source aperture",
@@ -81,8 +83,7 @@ class SplitArrays:
 
     def spectra(self, rows: np.ndarray | slice) -> dict[str, np.ndarray]:
         """Return the columns that the feature extractor takes, for some rows."""
-        names = ("counts", "background_counts", "background_scale", "effective_area", "exposure")
-        columns = {name: getattr(self, name) for name in names}
+        columns = {name: getattr(self, name) for name in SPECTRUM}
         return {name: values[rows] for name, values in columns.items() if values is not None}
 
     def sample(self, n: int) -> dict[str, np.ndarray]:
@@ -361,8 +362,7 @@ def thin(spectra: Mapping[str, np.ndarray], smallest: float, draws: Draws) -> di
 
 
 def _arrays(table: pa.Table, text_ids: np.ndarray) -> SplitArrays:
-    names = ["counts", "background_counts", "background_scale", "effective_area", "exposure"]
-    arrays = to_arrays(table.select([name for name in names if name in table.column_names]))
+    arrays = to_arrays(table.select([name for name in SPECTRUM if name in table.column_names]))
     # Copies, as torch warns of the read-only memory of a table.
     columns = {name: np.array(values) for name, values in arrays.items()}
     return SplitArrays(

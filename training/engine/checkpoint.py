@@ -133,6 +133,25 @@ def check_identity(saved: Any, expected: Mapping[str, Any], folder: Path) -> Non
         )
 
 
+def read_record(path: Path, identity: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Read the record that finished work left in its folder; None where there is none.
+
+    Raises:
+        CheckpointError: when it was made with other settings, or cannot be read.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        saved = record["identity"]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({error}): remove {path.parent} to start again"
+        ) from None
+    check_identity(saved, identity, path.parent)
+    return record
+
+
 def fingerprint(tensors: Mapping[str, torch.Tensor]) -> str:
     """Return a short hash of named tensors: of their names, shapes, types and bits."""
     digest = hashlib.sha256()

@@ -71,19 +71,19 @@ class AlignTask:
         self.model, self.extractor, self.pairs, self.settings = model, extractor, pairs, settings
         self.criterion = settings.criterion
         self.n_rows = len(pairs.splits["train"])
-        # Of a frozen encoder, which gives the same at every step.
-        self.latents: dict[str, torch.Tensor] = {}
-        self.numbers: dict[str, dict[str, torch.Tensor]] = {}
+        # Inputs by split that are the same at every step: latents of a frozen encoder, or numbers.
+        self.fixed: dict[str, dict[str, torch.Tensor]] = {}
         splits = {name: pairs.splits[name] for name in ("train", "validation")}
         if settings.freeze_spectrum:
             model.to(accelerator.device).eval()
             with torch.no_grad():
-                self.latents = {
-                    split: embed_spectra(model, extractor, pairs, split, accelerator, latents=True)
-                    for split in splits
-                }
+                for split in splits:
+                    latents = embed_spectra(
+                        model, extractor, pairs, split, accelerator, latents=True
+                    )
+                    self.fixed[split] = {"latents": latents}
         elif model.config.spectrum_config.encoder == "mlp" and settings.thinning == 1:
-            self.numbers = {
+            self.fixed = {
                 name: extract_numbers(extractor, arrays) for name, arrays in splits.items()
             }
         by_writer, unseen = rows_by_writer(pairs, "validation"), unseen_writers(pairs)
@@ -105,10 +105,8 @@ class AlignTask:
     def batch(self, rows: np.ndarray, draws: Draws) -> dict[str, torch.Tensor]:
         """See `Task.batch`."""
         split = self.pairs.splits["train"]
-        if self.latents:
-            inputs = {"latents": self.latents["train"][rows]}
-        elif self.numbers:
-            inputs = {name: values[rows] for name, values in self.numbers["train"].items()}
+        if self.fixed:
+            inputs = {name: values[rows] for name, values in self.fixed["train"].items()}
         else:
             spectra = thin(split.spectra(rows), self.settings.thinning, draws)
             inputs = dict(self.extractor(spectra, return_tensors="pt"))
@@ -138,22 +136,19 @@ class AlignTask:
 
     def embedded(self, accelerator: Accelerator) -> EmbeddedPairs:
         """Embed `validation` in the shared space."""
-        inputs = self.numbers.get("validation")
-        if self.latents:
-            inputs = {"latents": self.latents["validation"]}
         texts, owner = self.pairs.texts_of("validation")
         points = embed_text_rows(self.model, self.pairs, texts, accelerator)
-        if inputs is None:
-            spectra = embed_spectra(
-                self.model, self.extractor, self.pairs, "validation", accelerator
-            )
-        else:
+        if inputs := self.fixed.get("validation"):
 
             def embed(rows: np.ndarray) -> torch.Tensor:
                 batch = {name: v[rows].to(accelerator.device) for name, v in inputs.items()}
                 return _embed_spectra(self.model, **batch)
 
             spectra = map_rows(accelerator, embed, len(owner))
+        else:
+            spectra = embed_spectra(
+                self.model, self.extractor, self.pairs, "validation", accelerator
+            )
         if not (spectra.isfinite().all() and points.isfinite().all()):
             raise TrainingError(
                 "the embeddings of validation are no longer finite: lower the learning rate (now "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from specclip_training.engine.checkpoint import (
     TRAINING_FILE,
     CheckpointError,
     CheckpointFolder,
-    check_identity,
+    read_record,
 )
 from specclip_training.engine.commands import Run
 from specclip_training.engine.draws import Draws, Order
@@ -188,23 +187,13 @@ def load_result(folder: Path, identity: dict[str, Any]) -> FitResult | None:
     Raises:
         CheckpointError: when it was made with other settings, or its record cannot be read.
     """
-    path = folder / TRAINING_FILE
-    if not path.is_file():
-        if folder.is_dir() and any(folder.iterdir()):
-            raise CheckpointError(
-                f"{folder} contains files that were not written by training: move it, or choose "
-                "another --output"
-            )
-        return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        result = FitResult(**content["result"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    record = read_record(folder / TRAINING_FILE, identity)
+    if record is None and folder.is_dir() and any(folder.iterdir()):
         raise CheckpointError(
-            f"{path} cannot be read ({error}): give --overwrite to train again"
-        ) from None
-    check_identity(content.get("identity"), identity, folder)
-    return result
+            f"{folder} contains files that were not written by training: move it, or choose "
+            "another --output"
+        )
+    return record and FitResult(**record["result"])
 
 
 def describe(result: FitResult) -> str:

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel, SpecCLIPProcessor
 from hf_specclip.storage import atomic_folder, write_json
 from specclip_training.data.pairs import PairData
-from specclip_training.engine.checkpoint import (
-    TRAINING_FILE,
-    CheckpointError,
-    CheckpointFolder,
-    check_identity,
-)
+from specclip_training.engine.checkpoint import TRAINING_FILE, CheckpointFolder, read_record
 from specclip_training.engine.commands import CHECKPOINTS, Run
 from specclip_training.engine.loop import TrainingError, fit
 from specclip_training.engine.presets import Preset
@@ -82,7 +75,7 @@ def run_trial(
             "align": stage_settings(settings),
         },
     }
-    if is_finished(folder, record["identity"]):
+    if read_record(folder / METRICS, record["identity"]):
         return
     task = AlignTask(model, extractor, pairs, settings, run.accelerator)
     checkpoints = CheckpointFolder(folder / CHECKPOINTS / STAGE, identity)
@@ -115,20 +108,3 @@ def run_trial(
         write_json(folder / METRICS, record)
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     run.accelerator.wait_for_everyone()
-
-
-def is_finished(folder: Path, identity: dict[str, Any]) -> bool:
-    """Return True for the folder of a finished trial.
-
-    Raises:
-        CheckpointError: when it was made with other settings, or cannot be read.
-    """
-    path = folder / METRICS
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return False
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}): remove {folder}") from None
-    check_identity(content.get("identity"), identity, folder)
-    return True

@@ -17,6 +17,7 @@ from hf_specclip import VARIABLES, Describer, SpecCLIPMoEForRegression
 from hf_specclip.classify.families import family_name
 from hf_specclip.outliers.rows import OutlierRows
 from hf_specclip.storage import write_json
+from specclip_training.data.pairs import SPECTRUM
 from specclip_training.studies.experts.study import MOE
 from specclip_training.studies.transfer import estimates_of
 
@@ -26,14 +27,13 @@ CHECK = Path(__file__).resolve().parents[2] / "tests" / "describe" / "bundled_ch
 _CODE = ("auto_map", "custom_pipelines")
 # Smaller tensors (statistics, scales) stay as they are.
 _LEAST_HALVED = 1024
-_SPECTRUM = ("counts", "exposure", "background_counts", "background_scale", "effective_area")
 # Variability between times cannot be told from a spectrum, and is not measured.
 MEASURED = tuple(name for name in VARIABLES if not name.startswith("var_"))
 
 
 def measured_columns(table: pa.Table) -> pa.Table:
     """Select the columns that `measure` needs, with effective areas to three digits."""
-    names = [name for name in (*_SPECTRUM, *MEASURED, "source_class") if name in table.column_names]
+    names = [name for name in (*SPECTRUM, *MEASURED, "source_class") if name in table.column_names]
     table = table.select(names).replace_schema_metadata(None)
     if "effective_area" not in names:
         return table
@@ -72,10 +72,10 @@ def measure(describer: Describer, rows: pa.Table, guess: Mapping[str, float]) ->
             "error": float(np.abs(estimates.value[name][known] - truth).mean()),
             "guess": float(np.abs(usual - truth).mean()),
         }
-        for level, (lower, upper) in estimates.ends.items():
-            # An open end (nan) holds all that lies beyond.
-            outside = (lower[name][known] > truth) | (truth > upper[name][known])
-            variables[name][f"coverage_{level}"] = float(1 - outside.mean())
+        for level in estimates.ends:
+            low, high = (ends[known, 0] for ends in estimates.interval(level, [name]))
+            inside = (low <= truth) & (truth <= high)
+            variables[name][f"coverage_{level}"] = float(inside.mean())
     points = describer.embed(spectra)
     relative = [row["error"] / row["guess"] for row in variables.values()]
     result = {
@@ -151,4 +151,4 @@ def _families(describer: Describer, points: np.ndarray, labels: list[str]) -> di
 
 
 def _spectra(rows: pa.Table) -> list[dict[str, Any]]:
-    return rows.select([name for name in _SPECTRUM if name in rows.column_names]).to_pylist()
+    return rows.select([name for name in SPECTRUM if name in rows.column_names]).to_pylist()

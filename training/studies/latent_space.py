@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from hf_specclip.evaluation.latent import MIN_ROWS, correlate
 from hf_specclip.evaluation.latent_plots import (
@@ -19,7 +18,7 @@ from hf_specclip.evaluation.latent_probes import ProbeError, class_probe, value_
 from hf_specclip.formatting import format_with_interval
 from hf_specclip.search.map import map_points, sample_rows
 from specclip_training.reports.blocks import Figure, Paragraph, Section, Study, Table, skipped_study
-from specclip_training.studies.representations import SplitRepresentations
+from specclip_training.studies.representations import SplitRepresentations, numbers_of
 from specclip_training.studies.subject import Subject
 
 # arXiv 2603.04516, section on the latent space: Pearson |ρ| of the best dimension.
@@ -180,7 +179,9 @@ def _metadata(subject: Subject) -> tuple[Section, dict[str, Any]]:
         ("off-axis angle", "theta"),
         ("year", "year"),
     ):
-        train, test = (_column(split.table, column) for split in (subject.train, subject.rows))
+        train, test = (numbers_of(split.table, column) for split in (subject.train, subject.rows))
+        if column == "exposure":
+            train, test = (np.log10(np.where(v > 0, v, np.nan)) for v in (train, test))
         try:
             probes = {
                 name: value_probe(
@@ -246,17 +247,6 @@ def _verdict(figure: Mapping[str, Any]) -> str:
     if figure["high"] >= METADATA_BOUND:
         return f"below the bound, but the interval reaches over it ({value})"
     return f"below the bound ({value})"
-
-
-def _column(table: pa.Table, name: str) -> np.ndarray:
-    """Return a column as float64, nan where unknown; the exposure as its logarithm."""
-    if name not in table.column_names:
-        return np.full(table.num_rows, np.nan)
-    values = np.asarray(table[name].cast(pa.float64()).to_numpy(), np.float64)
-    if name == "exposure":
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(values > 0, np.log10(values), np.nan)
-    return values
 
 
 def _decimals(value: float | None) -> str:

@@ -7,13 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from hf_specclip.evaluation.bootstrap import GroupBootstrap
 from hf_specclip.formatting import format_number, format_with_interval
 from hf_specclip.outliers.detector import SpecCLIPOutlierDetector
 from hf_specclip.outliers.explain import OutlierExplanation, explain_outliers
-from hf_specclip.outliers.rows import BAND_ENERGIES, DETECTORS, OutlierRows, OutlierScores
+from hf_specclip.outliers.rows import DETECTORS, OutlierRows, OutlierScores, band_columns
+from specclip_training.data.pairs import SPECTRUM
 from specclip_training.data.parquet_rows import to_arrays
 from specclip_training.reports.blocks import Paragraph, Section, Study, Table, skipped_study
 from specclip_training.studies.rare_sources import (
@@ -78,55 +78,17 @@ def outlier_rows(reps: SplitRepresentations) -> OutlierRows:
     """Make the rows of a detector from the representations of a split."""
     text = np.array(reps.shared_text, np.float32)
     text[~reps.has_text] = np.nan
-    counts, errors = band_counts(reps.table, reps.energy_range, reps.bands)
+    names = [name for name in SPECTRUM if name in reps.table.column_names]
+    bands = band_columns(to_arrays(reps.table.select(names)), reps.energy_range, reps.bands)
     return OutlierRows(
         spectrum=reps.shared_spectrum,
         text=text,
         variables=reps.targets,
-        band_counts=counts,
-        band_errors=errors,
-        band_areas=band_areas(reps.table, reps.energy_range),
+        **bands,
         names=reps.table["source_name"].to_pylist(),
         classes=reps.classes,
         groups=reps.groups,
     )
-
-
-def band_counts(
-    table: pa.Table, energy_range: Sequence[float], bands: Sequence[Sequence[float]]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sum net counts in three bands, with standard deviations, (n, 3) each; bins by their centre.
-
-    Args:
-        table: with `counts`, `background_counts` and `background_scale`.
-        energy_range: ends of the bins.
-        bands: three pairs on the same axis.
-    """
-    width = table.schema.field("counts").type.list_size
-    edges = np.linspace(*energy_range, width + 1)
-    centres = 0.5 * (edges[1:] + edges[:-1])
-    inside = np.stack([(centres >= low) & (centres < high) for low, high in bands], axis=1)
-
-    def band_sums(column: str) -> np.ndarray:
-        parts = [chunk.flatten().to_numpy() for chunk in table[column].chunks]
-        return np.concatenate([*parts, np.empty(0)]).reshape(-1, width) @ inside.astype(float)
-
-    source, background = band_sums("counts"), band_sums("background_counts")
-    scale = table["background_scale"].to_numpy().astype(float)[:, None]
-    return source - scale * background, np.sqrt(source + scale**2 * background)
-
-
-def band_areas(table: pa.Table, energy_range: Sequence[float]) -> np.ndarray | None:
-    """Return the effective areas of the three bands, (n, 3) cm²; None without the column."""
-    if "effective_area" not in table.column_names:
-        return None
-    width = table.schema.field("effective_area").type.list_size
-    edges = np.linspace(*energy_range, width + 1)
-    nearest = [
-        int(np.abs(edges[:-1] + edges[1:] - 2 * energy).argmin()) for energy in BAND_ENERGIES
-    ]
-    areas = to_arrays(table.select(["effective_area"]))["effective_area"][:, nearest]
-    return np.where(areas > 0, areas, np.nan)
 
 
 def _join(parts: list[OutlierRows]) -> OutlierRows | None:

@@ -15,6 +15,7 @@ from hf_specclip.outliers.detector import SpecCLIPOutlierDetector
 from hf_specclip.outliers.rows import DETECTORS, OutlierRows
 from hf_specclip.spectra import emission
 from hf_specclip.spectra.rebin import energy_grid
+from specclip_training.data.pairs import SPECTRUM
 
 # Sources of a class among 10,000 of the catalogue with a literature: our estimate, rounded up from
 # the tens of lensed quasars and tidal disruption events, and the ten pulsating ULX, among 407,806.
@@ -27,7 +28,6 @@ _INJECTED = 200
 # A score finds a kind if its recall among the inspected is so many times that of chance.
 TIMES_CHANCE = 10.0
 CHECK = "posterior check"
-_SPECTRUM = ("counts", "exposure", "background_counts", "background_scale", "effective_area")
 _IRON = tuple(energy for name, energy in LINES.items() if "Fe K" in name or "Fe XX" in name)
 _LINE_WIDTH = 1.0  # equivalent width, keV: that of a buried nucleus
 
@@ -80,7 +80,7 @@ def rare_source_test(
         drawn = ordinary[table["effective_area"].is_valid().to_numpy()[ordinary]]
     if len(drawn):
         drawn = random.choice(drawn, min(_INJECTED, len(drawn)), replace=False)
-        columns = table.select(_SPECTRUM).take(drawn).to_pylist()
+        columns = table.select(SPECTRUM).take(drawn).to_pylist()
         base[CHECK] = check_scores(describer, columns)
         for name in (SUPERSOFT, STRONG_LINE):
             simulated = [simulate_like(row, name, random) for row in columns]

@@ -170,9 +170,9 @@ def _of_split(
         shared_spectrum=embed_spectra(model, *settings).numpy(),
         shared_text=embed_text_rows(model, pairs, ids, accelerator).numpy()[owner],
         features=_features(extractor, arrays),
-        targets={name: _numbers(arrays.table, name) for name in units},
-        lower={name: _numbers(arrays.table, f"{name}_lolim") for name in units},
-        upper={name: _numbers(arrays.table, f"{name}_hilim") for name in units},
+        targets={name: numbers_of(arrays.table, name) for name in units},
+        lower={name: numbers_of(arrays.table, f"{name}_lolim") for name in units},
+        upper={name: numbers_of(arrays.table, f"{name}_hilim") for name in units},
         groups=arrays.groups,
         text_ids=arrays.text_ids,
         classes=(
@@ -198,7 +198,7 @@ def _features(extractor: SpecCLIPFeatureExtractor, arrays: SplitArrays) -> np.nd
     return np.asarray(tensors["spectrum_globals"], np.float32)
 
 
-def _numbers(table: pa.Table, column: str) -> np.ndarray:
+def numbers_of(table: pa.Table, column: str) -> np.ndarray:
     """Return a column as float64, nan where it is null or absent."""
     if column not in table.column_names:
         return np.full(table.num_rows, np.nan)

@@ -27,9 +27,10 @@ from specclip_datasets.tables.reconstruct import (
     band_sums,
     bin_edges,
 )
-from specclip_training.data.pairs import TrainingDataError
+from specclip_training.data.pairs import SPECTRUM, TrainingDataError
 from specclip_training.data.parquet_rows import to_arrays
 from specclip_training.studies.experts.compact import RETRIEVED, thin_scores
+from specclip_training.studies.representations import numbers_of
 
 FEWEST_COUNTS = 150
 # Real values of a variable, for its intervals to be calibrated on them.
@@ -44,7 +45,6 @@ FITTED = ("powlaw", "bb", "brems")
 # What is asked of a model that is called good: bias of the ratios, mean and largest error over that
 # of the median guess, shares of real values in the intervals.
 GOALS = {"bias": 0.03, "mean_error": 0.20, "largest_error": 0.6, 68: (0.60, 0.76), 90: (0.85, 0.95)}
-_SPECTRUM = ("counts", "background_counts", "background_scale", "exposure", "effective_area")
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,8 @@ class RealRows:
     @classmethod
     def from_table(cls, table: pa.Table) -> RealRows:
         """Take rows in the columns of the data contract."""
-        spectra = to_arrays(table.select(list(_SPECTRUM)))
-        targets = {
-            name: table[name].to_numpy().astype(np.float64)
-            for name in VARIABLES
-            if name in table.column_names
-        }
+        spectra = to_arrays(table.select(list(SPECTRUM)))
+        targets = {n: numbers_of(table, n) for n in VARIABLES if n in table.column_names}
         texts = ("group", "source_name", "source_class")
         groups, names, classes = (np.array(table[n].to_pylist(), dtype=object) for n in texts)
         return cls(spectra, targets, groups, names, classes)
@@ -108,6 +104,30 @@ class Estimates:
 
     value: Mapping[str, np.ndarray]
     ends: Mapping[int, tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]]]
+
+    def interval(self, level: int, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Return lower and upper ends (n, names); open ones are infinite."""
+        low, high = (np.stack([ends[name] for name in names], axis=1) for ends in self.ends[level])
+        return np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high)
+
+    def coverage(
+        self, targets: Mapping[str, np.ndarray], groups: np.ndarray, n_bootstrap: int
+    ) -> dict[int, dict[str, Any]]:
+        """Measure how often the intervals hold the targets (n,) by variable.
+
+        Returns:
+            Level -> `evaluate_coverage`'s figures, over the rows that have an estimate.
+        """
+        truth = np.stack(
+            [np.where(np.isfinite(self.value[n]), v, np.nan) for n, v in targets.items()], axis=1
+        )
+        options: dict[str, Any] = {"variables": list(targets), "n_bootstrap": n_bootstrap}
+        return {
+            level: evaluate_coverage(
+                *self.interval(level, list(targets)), truth, groups, nominal=level / 100, **options
+            )
+            for level in self.ends
+        }
 
 
 def estimates_of(describer: Any, records: Sequence[Mapping[str, Any]]) -> Estimates:
@@ -164,10 +184,10 @@ def measure_variables(
             if entry and entry["n"]:
                 entry["median_bias"] = _median(values[:, number] - known[:, number])
         if estimate.ends:
-            coverage[method] = {
-                level: _coverage(lower, upper, rows, test, level, n_bootstrap)
-                for level, (lower, upper) in estimate.ends.items()
-            }
+            judged = [n for n in JUDGED if n in rows.targets and n in estimate.value]
+            coverage[method] = estimate.coverage(
+                {name: rows.targets[name][test] for name in judged}, rows.groups[test], n_bootstrap
+            )
     first = next(iter(estimates))
     return {
         "rows": len(test),
@@ -299,28 +319,6 @@ def _fit(part: Mapping[str, np.ndarray], epoch: int) -> dict[str, np.ndarray]:
     )
     wanted = [name for name in VARIABLES if name.partition("_")[0] in FITTED]
     return {name: fits[name] for name in wanted if name in fits}
-
-
-def _coverage(
-    lower: Mapping[str, np.ndarray],
-    upper: Mapping[str, np.ndarray],
-    rows: RealRows,
-    test: np.ndarray,
-    level: int,
-    n_bootstrap: int,
-) -> dict[str, Any]:
-    """Measure the intervals of the judged variables; open ends hold everything beyond them."""
-    names = [name for name in JUDGED if name in rows.targets and name in lower]
-    low, high = (np.stack([ends[name] for name in names], axis=1) for ends in (lower, upper))
-    return evaluate_coverage(
-        np.where(np.isnan(low), -np.inf, low),
-        np.where(np.isnan(high), np.inf, high),
-        np.stack([rows.targets[name][test] for name in names], axis=1),
-        rows.groups[test],
-        variables=names,
-        nominal=level / 100,
-        n_bootstrap=n_bootstrap,
-    )
 
 
 def _median(values: np.ndarray) -> float:

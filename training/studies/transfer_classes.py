@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 
 from hf_specclip.classify.families import family_name
 from hf_specclip.evaluation import GroupBootstrap
+from hf_specclip.evaluation.latent_probes import balanced_accuracy
+from hf_specclip.evaluation.roc import weighted_figure
 from hf_specclip.literature.source_classes import find_class
 from specclip_datasets.tables.reconstruct import (
     match_hardness,
@@ -69,19 +71,16 @@ def measure_answers(
     """
     present = sorted(set(truth))
     right = np.array(names, dtype=object)[scores.argmax(axis=1)] == truth
-    members = np.stack([truth == name for name in present], axis=1).astype(float)
+    sources = {name: int((truth == name).sum()) for name in present}
     bootstrap = GroupBootstrap(np.arange(len(truth)), n_bootstrap=n_bootstrap, seed=0)
-    with np.errstate(invalid="ignore"):
-        draws = bootstrap.means(members * right[:, None]) / bootstrap.means(members)
-    share = (members * right[:, None]).sum(axis=0) / members.sum(axis=0)
-    low, high = np.nanpercentile(np.nanmean(draws, axis=1), [2.5, 97.5])
+    balanced = balanced_accuracy(right, truth, present)
     return {
         "n": len(truth),
         "accuracy": float(right.mean()),
-        "majority": float(members.mean(axis=0).max()),
-        "balanced_accuracy": {"value": float(share.mean()), "low": float(low), "high": float(high)},
-        "right": dict(zip(present, share.tolist(), strict=True)),
-        "sources": dict(zip(present, members.sum(axis=0).astype(int).tolist(), strict=True)),
+        "majority": max(sources.values()) / len(truth),
+        "balanced_accuracy": weighted_figure(balanced, len(truth), bootstrap),
+        "right": {name: float(right[truth == name].mean()) for name in present},
+        "sources": sources,
     }
 
 

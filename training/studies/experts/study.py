@@ -11,8 +11,8 @@ import torch
 
 from hf_specclip import SpecCLIPMoEForRegression
 from hf_specclip.models.configuration_specclip_moe import PANELS
-from hf_specclip.storage import atomic_folder, read_json, write_json
-from specclip_training.engine.checkpoint import TRAINING_FILE, check_identity, fingerprint
+from hf_specclip.storage import atomic_folder, write_json
+from specclip_training.engine.checkpoint import TRAINING_FILE, fingerprint, read_record
 from specclip_training.engine.commands import CHECKPOINTS, Run
 from specclip_training.reports.blocks import Study, skipped_study
 from specclip_training.studies.experts.compact import compact_settings, fit_compact
@@ -80,10 +80,7 @@ def load_or_fit(
         "settings": dataclasses.asdict(settings),
         "data": _fingerprint(pool, validation),
     }
-    record = folder / TRAINING_FILE
-    if record.is_file():
-        check_identity(read_json(record).get("identity"), identity, folder)
-    elif run.is_main:
+    if read_record(folder / TRAINING_FILE, identity) is None and run.is_main:
         names = list(reps["train"].targets)
         fit = {"select": fit_select, "gate": fit_gate, COMPACT: fit_compact}[mode]
         model = fit(pool, validation, names, settings)
