@@ -205,14 +205,7 @@ class SpecCLIPSpectrumConfig(SpecCLIPPreTrainedConfig):
     @property
     def input_signature(self) -> int:
         """Signature of the inputs of a feature extractor with these settings."""
-        return input_signature(
-            self.input_kind,
-            self.n_bins,
-            self.energy_range,
-            axis=self.axis,
-            bands=self.bands,
-            windows=self.windows,
-        )
+        return input_signature(self)
 
 
 @strict

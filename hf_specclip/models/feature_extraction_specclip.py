@@ -128,14 +128,7 @@ class SpecCLIPFeatureExtractor(CheckedLoading, FeatureExtractionMixin):
     @property
     def input_signature(self) -> int:
         """Signature of the settings; see `spectrum_input_specclip.input_signature`."""
-        return input_signature(
-            self.input_kind,
-            self.n_bins,
-            self.energy_range,
-            axis=self.axis,
-            bands=self.bands,
-            windows=self.windows,
-        )
+        return input_signature(self)
 
     def usual_area(self) -> np.ndarray:
         """Return the effective area assumed where it is unknown, cm² per bin, float32 (n_bins,)."""

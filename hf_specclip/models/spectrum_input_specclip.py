@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from .variables_specclip import AXIS, HARDNESS_BANDS, WINDOWS
 
@@ -54,28 +54,22 @@ def global_features_kind(input_kind: str) -> str:
     return input_kind if GLOBALS[input_kind] else "physics"
 
 
-def input_signature(
-    input_kind: str,
-    n_bins: int,
-    energy_range: Sequence[float],
-    *,
-    axis: Sequence[str] = AXIS,
-    bands: Sequence[Sequence[float]] = HARDNESS_BANDS,
-    windows: Sequence[float] = WINDOWS,
-) -> int:
+def input_signature(settings: Any) -> int:
     """Hash the settings of a feature extractor to one integer.
 
     The feature extractor returns it with its tensors, and a model refuses tensors with another
     signature than its own.
 
     Args:
-        input_kind, n_bins, energy_range, axis, bands, windows: see `SpecCLIPFeatureExtractor`.
+        settings: `SpecCLIPFeatureExtractor`, or a configuration with its attributes.
 
     Returns:
         A positive integer below 2**63.
     """
-    numbers = [list(map(float, values)) for values in (energy_range, *bands, windows)]
-    content = json.dumps([INPUT_FORMAT, input_kind, n_bins, list(axis), numbers])
+    ranges = (settings.energy_range, *settings.bands, settings.windows)
+    numbers = [list(map(float, values)) for values in ranges]
+    names = [settings.input_kind, settings.n_bins, list(settings.axis)]
+    content = json.dumps([INPUT_FORMAT, *names, numbers])
     digest = hashlib.blake2b(content.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
@@ -88,7 +82,7 @@ def check_input_settings(
     bands: Sequence[Sequence[float]] = HARDNESS_BANDS,
     windows: Sequence[float] = WINDOWS,
 ) -> None:
-    """Check the settings of a feature extractor; see `input_signature` for the arguments.
+    """Check the settings of a feature extractor; see there for the arguments.
 
     Raises:
         ValueError: a setting is out of range; the message gives the allowed values.
