@@ -90,9 +90,6 @@ class SpecCLIPIndex:
             )
         self.other_sources = [dict(entry) for entry in other_sources]
         self.about = dict(about or {})
-        self._sources: SourceTable | None = None
-        self._declinations: np.ndarray | None = None
-        self._values: dict[str, np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.papers)
@@ -168,12 +165,10 @@ class SpecCLIPIndex:
             meets &= spectra
         return np.flatnonzero(meets)
 
-    @property
+    @cached_property
     def sources(self) -> SourceTable:
         """Sources, texts and classes of the spectra."""
-        if self._sources is None:
-            self._sources = SourceTable.from_entries(self.spectra.entries, self.entries)
-        return self._sources
+        return SourceTable.from_entries(self.spectra.entries, self.entries)
 
     @cached_property
     def host_names(self) -> dict[str, str]:
@@ -190,15 +185,17 @@ class SpecCLIPIndex:
             Each source once, with the row of its brightest spectrum, if any.
         """
         entries = [*self.spectra.entries, *self.other_sources]
-        if self._declinations is None:
-            self._declinations = declinations(entries)
         rows = np.flatnonzero(np.abs(self._declinations - dec) <= radius)
         return sources_within(entries, rows.tolist(), ra, dec, radius)
+
+    @cached_property
+    def _declinations(self) -> np.ndarray:
+        return declinations([*self.spectra.entries, *self.other_sources])
 
     @property
     def variables(self) -> list[str]:
         """Names of the variables with values in the index."""
-        return list(self._values_by_name())
+        return list(self._values)
 
     def values(self, variable: str) -> np.ndarray:
         """Return a variable of the spectra (m,), nan where unknown.
@@ -206,23 +203,18 @@ class SpecCLIPIndex:
         Raises:
             ValueError: the index has no values of it.
         """
-        values = self._values_by_name()
-        if variable not in values:
-            raise ValueError(
-                f"the index has no values of {variable!r}, only of {', '.join(values)}"
-            )
-        return values[variable]
+        if variable not in self._values:
+            known = ", ".join(self._values)
+            raise ValueError(f"the index has no values of {variable!r}, only of {known}")
+        return self._values[variable]
 
-    def _values_by_name(self) -> dict[str, np.ndarray]:
-        if self._values is None:
-            counts = [entry.get("counts") for entry in self.spectra.entries]
-            counts = [n if isinstance(n, int | float) else np.nan for n in counts]
-            self._values = {"counts": np.array(counts, float)}
-            for name in VARIABLES:
-                values = self.spectra.columns.get(name)
-                if values is not None and np.isfinite(values).any():
-                    self._values[name] = values
-        return self._values
+    @cached_property
+    def _values(self) -> dict[str, np.ndarray]:
+        counts = [entry.get("counts") for entry in self.spectra.entries]
+        counts = [n if isinstance(n, int | float) else np.nan for n in counts]
+        columns = {name: self.spectra.columns.get(name) for name in VARIABLES}
+        known = {n: v for n, v in columns.items() if v is not None and np.isfinite(v).any()}
+        return {"counts": np.array(counts, float), **known}
 
     def find(self, name: str) -> list[int]:
         """Return the rows of the spectra of a source, brightest first.
@@ -298,8 +290,8 @@ class SpecCLIPIndex:
             ValueError: see the class.
         """
         self.part(kind).add(entries, embeddings, columns)
-        self._sources = self._values = self._declinations = None
-        for name in ("host_names", "names", "_rows_by_name"):
+        caches = ("sources", "host_names", "names", "_rows_by_name", "_declinations", "_values")
+        for name in caches:
             self.__dict__.pop(name, None)
 
     def save(self, folder: str | os.PathLike[str], *, compact: bool = False) -> Path:
