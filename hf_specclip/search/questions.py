@@ -141,18 +141,15 @@ class Question:
         if self.cone:
             ra, dec, radius = self.cone
             lines.append(f"position: within {60 * radius:.3g}′ of {ra:.5f} {dec:+.5f}")
-        if self.hosts:
-            lines.append(f"in: {', '.join(self.hosts)}")
-        if self.sources:
-            lines.append(f"source: {', '.join(self.sources)}")
-        if self.like:
-            lines.append(f"like: {', '.join(self.like)}")
-        if self.words:
-            lines.append(f"words: {', '.join(self.words)}")
-        if self.unused:
-            lines.append(f"not used: {', '.join(self.unused)}")
-        if self.unknown:
-            lines.append(f"not understood: {', '.join(self.unknown)}")
+        named = {
+            "in": self.hosts,
+            "source": self.sources,
+            "like": self.like,
+            "words": self.words,
+            "not used": self.unused,
+            "not understood": self.unknown,
+        }
+        lines += [f"{title}: {', '.join(names)}" for title, names in named.items() if names]
         for word, others in self.suggestions.items():
             lines.append(f"did you mean {' or '.join(others)} (for {word})?")
         if self.refusal:
