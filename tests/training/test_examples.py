@@ -98,7 +98,7 @@ def test_the_model_takes_counts_on_the_axis_of_the_domain_only(runs):
     query = model.get_spectrum_features(**inputs).pooler_output
     [hits] = SpecCLIPIndex.from_pretrained(folder).search(query, top_k=3)
     assert set(hits[0].entry["summary"]) == {"star", "population"}
-    with pytest.raises(ValueError, match=r"axis is wavelength in nm, so it cannot take a PosixPath"):
+    with pytest.raises(ValueError, match=r"axis is wavelength in nm, so it cannot take"):
         extractor([Path("source.pi")])
     other = SpecCLIPFeatureExtractor("flux", n_bins=260, energy_range=(380.0, 900.0))
     with pytest.raises(ValueError, match="another model"):
