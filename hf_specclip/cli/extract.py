@@ -27,7 +27,7 @@ Kuiper; 0.5–7 keV).
 
 Radii are in arcsec; a unit may follow (0.5arcmin). Usual ones: 2–3 on the axis of Chandra, and more
 off it; 20–30 for XMM-Newton, 47 for Swift. Regions are circles and annuli of DS9 or CIAO (fk5, icrs
-or physical; -circle(…) takes out). The file is the cleaned one of the archive: Chandra's level 2,
+or physical; -circle(…) excludes). The file is the cleaned one of the archive: Chandra's level 2,
 XMM's EVLI (PATTERN ≤ 4 or 12 and FLAG = 0 are kept), Swift's _cl.evt. Good times are those of the
 CCD that the source is on.
 
