@@ -52,7 +52,7 @@ def _measured_lines(description: Description) -> list[str]:
 def _inferred_lines(description: Description) -> list[str]:
     lines = []
     if description.variables:
-        lines.append("\n  inferred catalogue variables (68 %) (90 % intervals)")
+        lines.append("\n  inferred catalogue variables with 68 % and 90 % intervals")
         fitted = fit_values(description.fit)
         for variable in description.variables:
             beside = f"fit {fitted[variable.name]}" if variable.name in fitted else ""

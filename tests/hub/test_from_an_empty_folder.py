@@ -125,7 +125,7 @@ def test_the_readmes_script_from_an_empty_folder(repository, section, tiny_run, 
         said = run(python, "script.py")
         assert FILE in said
         assert "net counts" in said
-        for word in ("literature", "similar sources", "variables (68 %", "outlier percentile"):
+        for word in ("literature", "similar sources", "catalogue variables", "outlier percentile"):
             assert said.count(word) >= 2, word  # the file, and the row of the dataset
         assert "hard_hs" in said  # what the tiny run has values of
         absent = run(python, "-c", "import importlib.util as u; print(u.find_spec('faiss'))")

@@ -1,4 +1,4 @@
-"""Answers to a list of questions in words, measured on a finished run."""
+"""Evaluation of the results of text queries, on a finished run."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from specclip_training.reports.blocks import Paragraph, Section, Study, Table, s
 from specclip_training.stages.alignment import MODEL
 from specclip_training.studies.subject import Subject
 
-TITLE = "Questions in words"
+TITLE = "Text queries"
 QUESTIONS = CONFIGS / "questions.yaml"
 # Precision among so many sources.
 TOP = 10
 # Degrees by which a position that was read may differ from the one written.
 _POSITION_ERROR = 1e-3
-# Measures, with what each says in the report.
+# Measures and their labels in the report.
 MEASURES = {
-    "kinds": "sources of a fair kind, classes of the catalogue first",
-    "kinds_by_similarity": "sources of a fair kind, by similarity alone",
-    "conditions": "sources that obey the numbers stated",
-    "fits": "sources in the range that adjectives ask for",
-    "answer": "questions answered, refused or not understood as they should be",
-    "read": "names, positions, quantities and misspellings read as they should be",
+    "kinds": "precision for source classes, catalogue classes ranked first",
+    "kinds_by_similarity": "precision for source classes, similarity only",
+    "conditions": "precision for numerical conditions",
+    "fits": "precision for adjectives",
+    "answer": "queries answered, refused or not understood correctly",
+    "read": "names, positions, quantities and misspellings interpreted correctly",
 }
 
 
@@ -112,7 +112,7 @@ def measure_questions(
 
 
 def _kinds_precision(question: Mapping[str, Any], answer: Answer, held: int) -> float | None:
-    """Return the share of the first ten that are of a fair kind; None where the split has none."""
+    """Return the precision of the first ten results; None if the split has no such source."""
     if not held or "kinds" not in question:
         return None
     right = sum(hit.source_class in question["kinds"] for hit in answer.hits)
@@ -213,14 +213,13 @@ def _section(metrics: Mapping[str, Any], word: str) -> Section:
         TITLE,
         [
             Paragraph(
-                f"{len(metrics['questions'])} questions, written before the model was trained, "
-                f"each asked of the {metrics['sources']:,} {word}sources of `{metrics['split']}`. "
-                f"Precision is that of the first {TOP}, or of as many as the split holds; 95 % "
-                "intervals from resampling questions. With classes of the catalogue first, a "
-                "question that names a kind is answered by the labels of the gallery; by "
-                "similarity alone, by the model."
+                f"{len(metrics['questions'])} queries written before the model was trained, on the "
+                f"{metrics['sources']:,} {word}sources of `{metrics['split']}`. Precision is that "
+                f"of the first {TOP} results, or of as many as the split contains; 95 % intervals "
+                "from bootstrapping queries. Ranking catalogue classes first uses the labels of "
+                "the gallery; similarity only uses the model."
             ),
-            Table(["measure", "questions", "mean"], means),
-            Table(["question", "understood", *MEASURES], listed),
+            Table(["measure", "queries", "mean"], means),
+            Table(["query", "interpretation", *MEASURES], listed),
         ],
     )
