@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from ..describe.answers import FoundSource
+from ..describe.answers import SourceHit
 from ..describe.describer import Describer
 from ..describe.description import Description
 from ..describe.inputs import keeps_counts
@@ -113,7 +113,7 @@ class PageEvents:
         if kind == "papers":
             papers = len(self.describer.required_index().papers)
             return [message, render("literature", answer.hits, papers)]
-        sources = [hit for hit in answer.hits if isinstance(hit, FoundSource)]
+        sources = [hit for hit in answer.hits if isinstance(hit, SourceHit)]
         return [message, render("results", sources, self.can_open)]
 
     def _show(self, spectrum: Any) -> list[Any]:

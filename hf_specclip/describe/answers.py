@@ -1,4 +1,4 @@
-"""Answers to questions in words: what was understood, and the sources or papers found."""
+"""Answers to text queries: the parsed query, and ranked sources or papers."""
 
 from __future__ import annotations
 
@@ -22,27 +22,26 @@ from ..search.text_queries import TextQueries
 from .description import LiteratureHit, SimilarSource
 from .hits import as_float, literature_hit, papers_of_source, similar_source
 
-# Likeness to a training sentence below which words are no question about a source, and spread of
-# the similarities, over that of usual texts, below which they tell no source from another. Chosen
-# on phrases that are not in training/configs/questions.yaml.
-LEAST_LIKENESS, LEAST_SPREAD = 0.375, 0.5
+# Minimum similarity of a query to a training sentence, and minimum relative spread of its
+# similarities with the spectra. Chosen on phrases that are not in training/configs/questions.yaml.
+MIN_SIMILARITY, MIN_SPREAD = 0.375, 0.5
 NO_TEXTS = "the index contains no texts: listing the papers of the sources found"
 
 
 @dataclass(frozen=True)
-class FoundSource:
-    """Source of the index that answers a question.
+class SourceHit:
+    """Source of the index that matches a query.
 
     Attributes:
         rank: 1 for the best.
-        score: mean cosine of the question with a spectrum of the source and with the text about
-            it; None for a question of conditions alone.
-        name, source_class: of the source.
+        score: mean cosine of the query with a spectrum and with the text of the source; None for a
+            query of conditions only.
+        name, source_class: name and class of the source.
         ra, dec: degrees, ICRS.
-        asked_class: the catalogue gives it a class that the question asks for.
-        values: variables that the question states, of the nearest observation.
+        asked_class: True if its catalogue class is a requested class.
+        values: values of the variables in the query, for the nearest observation.
         observations: its spectra, nearest first.
-        separation_arcsec: from the position asked for.
+        separation_arcsec: separation from the requested position.
     """
 
     rank: int
@@ -59,26 +58,26 @@ class FoundSource:
 
 @dataclass(frozen=True)
 class Answer:
-    """Answer to a question in words.
+    """Answer to a text query.
 
     Attributes:
-        question: the question as understood; with a `refusal` there are no hits.
-        hits: sources, or papers.
-        notes: sentences on the order of the hits, and on values that the index lacks.
+        question: the parsed query; with a `refusal` there are no hits.
+        hits: sources or papers.
+        notes: remarks on the order of the hits and on missing values.
     """
 
     question: Question
-    hits: tuple[FoundSource, ...] | tuple[LiteratureHit, ...] = ()
+    hits: tuple[SourceHit, ...] | tuple[LiteratureHit, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def __iter__(self) -> Iterator[FoundSource | LiteratureHit]:
+    def __iter__(self) -> Iterator[SourceHit | LiteratureHit]:
         return iter(self.hits)
 
     def __len__(self) -> int:
         return len(self.hits)
 
     def to_dict(self) -> dict[str, Any]:
-        """Convert to values that JSON can hold."""
+        """Convert to JSON values."""
         return {
             "question": self.question.to_dict(),
             "notes": list(self.notes),
@@ -96,19 +95,19 @@ def answer_question(
     where: IndexFilter | None = None,
     by_class: bool = True,
 ) -> Answer:
-    """Answer a question by the sources or the papers of an index.
+    """Answer a text query by sources or papers of an index.
 
     Args:
         index: texts and spectra.
-        queries: embeds texts.
-        text: question in English.
+        queries: text encoder.
+        text: query in English.
         top_k: number of hits.
-        kind: `"spectra"` (their sources) or `"papers"`.
+        kind: `"spectra"` (grouped by source) or `"papers"`.
         where: further conditions.
-        by_class: sources of a class that is asked for come first.
+        by_class: rank sources of a requested class first.
 
     Raises:
-        ValueError: for an unknown kind, `top_k` below 1, or a question that is too long.
+        ValueError: unknown kind, `top_k` below 1, or a query that is too long.
     """
     if top_k < 1:
         raise ValueError(f"top_k must be at least 1, not {top_k}")
@@ -127,14 +126,14 @@ def answer_question(
     ranked = rank_sources(
         index, question, point, top_k + len(question.like), where, by_class=by_class
     )
-    ranked = [each for each in ranked if _name(index, each) not in question.like][:top_k]
-    sources = (found_source(index, question, each, rank) for rank, each in enumerate(ranked, 1))
+    ranked = [source for source in ranked if _name(index, source) not in question.like][:top_k]
+    sources = (source_hit(index, question, source, rank) for rank, source in enumerate(ranked, 1))
     return Answer(question, tuple(sources), (*missing, *_order(question, ranked)))
 
 
 def _query_point(index: SpecCLIPIndex, queries: TextQueries, question: Question) -> Any:
-    """Return the point (D,) that hits are to be near: that of the sources to resemble, else that
-    of the words; None for a question of names, hosts or a position alone."""
+    """Return the embedding of a query (D,): the mean spectrum of the sources in `like`, else the
+    embedded text; None for a query of names, hosts or a position only."""
     if question.like:
         brightest = [index.find(name)[0] for name in question.like]
         return np.asarray(index.spectra.embeddings[brightest], np.float32).mean(axis=0)
@@ -147,7 +146,7 @@ def _name(index: SpecCLIPIndex, ranked: RankedSource) -> str:
 
 
 def missing_values(index: SpecCLIPIndex, where: IndexFilter) -> tuple[str, ...]:
-    """Say of each condition on a value that some sources lack how many have it."""
+    """Note the number of sources with a value, for each condition on incomplete values."""
     has_value = {c.variable: np.isfinite(index.values(c.variable)) for c in where.conditions}
     if where.counts is not None:
         has_value["counts"] = np.isfinite(index.values("counts"))
@@ -169,33 +168,33 @@ def _papers_of_sources(
     top_k: int,
     where: IndexFilter | None,
 ) -> tuple[LiteratureHit, ...]:
-    """Return the papers of the best sources that have any, of an index without texts."""
+    """Return the papers of the best sources with papers, for an index without texts."""
     ranked = rank_sources(index, question, point, len(index.spectra), where)
     entries = index.spectra.entries
-    with_papers = [each for each in ranked if entries[each.rows[0]].get("papers")][:top_k]
+    with_papers = [source for source in ranked if entries[source.rows[0]].get("papers")][:top_k]
     return tuple(
-        papers_of_source(Hit(rank, each.score or 0.0, entries[each.rows[0]], each.rows[0]))
-        for rank, each in enumerate(with_papers, 1)
+        papers_of_source(Hit(rank, source.score or 0.0, entries[source.rows[0]], source.rows[0]))
+        for rank, source in enumerate(with_papers, 1)
     )
 
 
 def parse_for_index(index: SpecCLIPIndex, queries: TextQueries, text: str) -> Question:
-    """Read a question to a model and its index; see `parse_question`.
+    """Parse a query for a model and its index; see `parse_question`.
 
-    Words alone are a question where a training sentence is like them, and where they lie nearer to
-    some sources than to others.
+    A query of words only is refused if no training sentence is similar, or if it is about equally
+    similar to all sources.
     """
     question = parse_question(
         text, queries.vocabulary, index.variables, index.host_names, index.names
     )
     if question.refusal or question.kinds or question.conditions or question.cone:
         return question
-    # Their sources answer, whatever the other words say.
+    # These are answered whatever the other words.
     if question.hosts or question.sources or question.like:
         return question
-    if queries.training_similarity(question.text) < LEAST_LIKENESS:
+    if queries.training_similarity(question.text) < MIN_SIMILARITY:
         reason = "Not understood: nothing similar occurs in the training texts."
-    elif relative_spread(index, queries.embed_question(question)) < LEAST_SPREAD:
+    elif relative_spread(index, queries.embed_question(question)) < MIN_SPREAD:
         reason = (
             f"“{question.content}” does not distinguish sources: add a source class, a spectral "
             "property or a value."
@@ -205,17 +204,17 @@ def parse_for_index(index: SpecCLIPIndex, queries: TextQueries, text: str) -> Qu
     return replace(question, refusal=reason)
 
 
-def found_source(
+def source_hit(
     index: SpecCLIPIndex, question: Question, ranked: RankedSource, rank: int
-) -> FoundSource:
-    """Convert a source of the index."""
+) -> SourceHit:
+    """Convert a ranked source of the index."""
     score = None if ranked.score is None else round(ranked.score, 4)
     observations = tuple(
         similar_source(Hit(number, score or 0.0, index.spectra.entries[row], row))
         for number, row in enumerate(ranked.rows, start=1)
     )
     first, variables = observations[0], [c.variable for c in question.conditions]
-    return FoundSource(
+    return SourceHit(
         rank=rank,
         score=score,
         name=first.name,
@@ -242,6 +241,11 @@ def _order(question: Question, ranked: list[RankedSource]) -> Iterator[str]:
 
 
 __all__ = [
-    "NO_TEXTS", "Answer", "FoundSource", "answer_question", "found_source", "missing_values",
+    "NO_TEXTS",
+    "Answer",
+    "SourceHit",
+    "answer_question",
+    "missing_values",
     "parse_for_index",
+    "source_hit",
 ]  # fmt: skip

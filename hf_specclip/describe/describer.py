@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from .answers import Answer
 
 BATCH_SIZE = 64
-# Spectra asked for beyond those shown: a source may have many, and few have papers.
+# Additional spectra searched, since a source may have many spectra and no papers.
 _SPARE_HITS = 200
-# Of classes named by the user, where the model has no fitted temperature; fits come out near it.
+# Temperature for user-defined classes if the model has none; fitted values are similar.
 _DEFAULT_TEMPERATURE = 0.2
 
 
@@ -126,7 +126,7 @@ class Describer:
         network, extractor = load_dual_encoder(run)
         if device is not None:
             network.to(device)
-        # A token is for every repository asked, a revision for the model's only.
+        # A token applies to all repositories, a revision only to the repository of the model.
         shared = {key: value for key, value in hub.items() if key != "revision"}
         paths = {"moe": moe, "outliers": outliers, "index": index}
         return cls(
@@ -224,22 +224,21 @@ class Describer:
                 model by default. The temperature is the model's either way.
 
         Returns:
-            For each spectrum, class -> probability, largest first; nothing where the instrument or
-            an unknown effective area rules classes out (`reasons_to_withhold`).
+            For each spectrum, class -> probability, largest first; empty if classes are withheld
+            (`reasons_to_withhold`).
 
         Raises:
             ValueError: where neither the caller nor the model names classes.
         """
         zero_shot = self.zero_shot_classes(classes)
         batch = [self._read(item) for item in spectra]
-        shares = zero_shot.ranked(self._represent(batch).points)
-        withheld = ["classes" in self.reasons_to_withhold(each.spectrum) for each in batch]
-        return [{} if no else share for share, no in zip(shares, withheld, strict=True)]
+        probabilities = zero_shot.ranked(self._represent(batch).points)
+        withheld = ["classes" in self.reasons_to_withhold(item.spectrum) for item in batch]
+        return [{} if no else row for row, no in zip(probabilities, withheld, strict=True)]
 
     def reasons_to_withhold(self, spectrum: XRaySpectrum) -> dict[str, str]:
-        """Return the sections of a description that the instrument of a spectrum, or its unknown
-        effective area, rules out, each with the reason.
-        """
+        """Return the withheld sections of a description, with the reason for each (instrument or
+        unknown effective area)."""
         limitations = instrument_limitations(spectrum, needs_area=self._needs_area)
         return reasons_to_withhold(tuple(limitations))
 
@@ -371,11 +370,11 @@ class Describer:
         return read_input(item, settings.n_bins, tuple(settings.energy_range), self.index)
 
     def _read_embeddable(self, spectra: Iterable[Any]) -> list[SpectrumInput]:
-        """Read spectra that have a place in the shared space. Raises ValueError for others."""
+        """Read spectra; raise ValueError if the embedding of one is withheld."""
         batch = [self._read(item) for item in spectra]
-        for each in batch:
-            if (reason := self.reasons_to_withhold(each.spectrum).get("similar")) is not None:
-                raise ValueError(f"{each.label or 'spectrum'}: {reason}")
+        for item in batch:
+            if (reason := self.reasons_to_withhold(item.spectrum).get("similar")) is not None:
+                raise ValueError(f"{item.label or 'spectrum'}: {reason}")
         return batch
 
     def _represent(self, batch: Sequence[SpectrumInput]) -> Representations:
@@ -404,18 +403,18 @@ class Describer:
         }
         for row, (label, spectrum, _) in enumerate(batch):
             facts = spectrum_facts(spectrum)
-            # What is named at a position of an invented sky would be invented.
-            invented = self.index is not None and bool(self.index.about.get("simulated"))
-            at_position = [] if invented else hits_at_position(self.index, facts)
-            names_at_position = [str(hit.entry.get("source_name")) for hit, _ in at_position]
-            nearest = nearest_per_source(neighbours[row], top_k, names_at_position)
+            # Simulated sources have no counterparts on the sky.
+            simulated = self.index is not None and bool(self.index.about.get("simulated"))
+            at_position = [] if simulated else hits_at_position(self.index, facts)
+            counterparts = [str(hit.entry.get("source_name")) for hit, _ in at_position]
+            near = nearest_per_source(neighbours[row], top_k, counterparts)
             description = Description(
                 file=label,
                 source=facts,
                 model=self.name,
                 literature=tuple(literature_hit(hit) for hit in texts[row]),
                 at_position=tuple(similar_source(hit, None, gap) for hit, gap in at_position),
-                similar=tuple(self._similar_sources(nearest)),
+                similar=tuple(self._similar_sources(near)),
                 classes=classes[row],
                 class_stands_out=self._stands_out(classes[row]),
                 variables=variables[row],
@@ -425,7 +424,7 @@ class Describer:
                 notes=tuple(self._notes(spectrum, facts)),
                 gallery=gallery,
                 spectrum=spectrum,
-                links={} if invented and spectrum.path is None else position_links(facts),
+                links={} if simulated and spectrum.path is None else position_links(facts),
                 limitations=find_limitations(spectrum, facts, needs_area=self._needs_area),
             )
             yield description.within_limits()
@@ -455,7 +454,7 @@ class Describer:
             tuple(
                 Variable(name=name, log_scale=log_scale[name], **values)
                 for name, values in record.items()
-                # A variable that no row of the training data had cannot be estimated.
+                # A variable without training values cannot be estimated.
                 if values["value"] is not None
             )
             for record in self.moe.to_records(predicted)

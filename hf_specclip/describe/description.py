@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..spectra.fitting.result import FitResult
     from .posterior_check import PosteriorCheck
 
-# Answers of a model, and their values where a description leaves them out.
+# Results of a model, and their values if a description omits them.
 _ABSENT: dict[str, Any] = {
     "variables": (),
     "classes": {},
@@ -29,7 +29,7 @@ _ABSENT: dict[str, Any] = {
     "literature": (),
     "probes": (),
 }
-# What is measured comes first; the check compares what is inferred with it.
+# Measurements come first, then inferred results and their check.
 SECTIONS = (
     *("fit", "variables", "check", "classes", "probes", "outlier", "similar", "literature"),
 )
@@ -244,15 +244,15 @@ class Description:
         measured = self.source.get("variability") or {}
         withheld = {name: why for name, why in reasons.items() if name not in measured}
         limited = replace(self, variables=variables, withheld=withheld, map_position=map_position)
-        # Labels may be of this instrument: their probe says itself what it has not seen.
+        # A probe may have been trained on this instrument, and flags unfamiliar spectra itself.
         return limited.without([*reasons, "probes"] if "similar" in reasons else reasons)
 
     def select(self, sections: Collection[str]) -> Description:
         """Return a description with only some of the `SECTIONS`; the others are empty."""
         selected = tuple(name for name in self.sections if name in sections)
-        # The check is one of the variables, which are shown with it.
-        shown = {*sections, "variables"} if "check" in sections else set(sections)
-        return replace(self.without(set(_ABSENT) - shown), sections=selected)
+        # The check needs the variables.
+        kept = {*sections, "variables"} if "check" in sections else set(sections)
+        return replace(self.without(set(_ABSENT) - kept), sections=selected)
 
     def without(self, sections: Collection[str]) -> Description:
         """Return a description without some of the results of the model."""

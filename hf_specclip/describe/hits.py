@@ -1,6 +1,6 @@
-"""Entries of an index as search results.
+"""Conversion of index entries to search results.
 
-An index may come from strangers: a value of the wrong type counts as unknown.
+An index is untrusted: values of the wrong type are treated as unknown.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def literature_hit(hit: Hit) -> LiteratureHit:
 
 
 def papers_of_source(hit: Hit) -> LiteratureHit:
-    """Convert a spectrum of an index without texts: the papers about its source."""
+    """Convert a spectrum of an index without texts to the papers about its source."""
     return literature_hit(replace(hit, entry={
         **hit.entry, "source_names": [hit.entry.get("source_name")], "summary": {}
     }))  # fmt: skip
@@ -43,8 +43,13 @@ def papers_of_source(hit: Hit) -> LiteratureHit:
 def similar_source(
     hit: Hit, map_position: Any = None, separation: float | None = None
 ) -> SimilarSource:
-    """Convert a spectrum of the index, with its position (2,) on the map, or a source without
-    spectrum; `separation` is its distance from a position, arcsec."""
+    """Convert a spectrum or a source of the index.
+
+    Args:
+        hit: the search result.
+        map_position: position on the map (2,).
+        separation: separation from a position, arcsec.
+    """
     entry = hit.entry
     return SimilarSource(
         rank=hit.rank,

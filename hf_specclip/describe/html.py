@@ -67,7 +67,7 @@ def render_page(descriptions: Sequence[Description], title: str | None = None) -
     if title is None:
         several = len(descriptions) > 1
         title = f"{len(descriptions)} spectra" if several else file_name(descriptions[0].title)
-    # Ids inside a drawing are made unique, so that two drawings do not share a clip path.
+    # Ids within an SVG are made unique, so that two figures do not share a clip path.
     plots = [
         Markup(re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>p{number}-", to_svg(description)))
         for number, description in enumerate(descriptions, start=1)

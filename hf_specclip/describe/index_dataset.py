@@ -1,4 +1,4 @@
-"""Indexes of datasets and of spectrum files, made by a trained model."""
+"""Construction of indexes from datasets and spectrum files, with a trained model."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _INFO_FILE = "specclip_dataset.json"
 
 
 class DistinctTexts:
-    """Distinct texts of a dataset, in the order of their first rows."""
+    """Distinct texts of a dataset, in order of first occurrence."""
 
     def __init__(self, sections: Sequence[str]):
         self.sections = sections
@@ -43,7 +43,7 @@ class DistinctTexts:
         self._number_of: dict[tuple[str | None, ...], int] = {}
 
     def add(self, row: Mapping[str, Any], split: str) -> int:
-        """Add the text of a row with its source and papers; return the number of the text."""
+        """Add the text, source and papers of a row; return the number of the text."""
         summary = {
             section: (row["summary"].get(section) or "").strip() or None
             for section in self.sections
@@ -79,7 +79,7 @@ def index_dataset(
     seed: int = 0,
     progress: bool = False,
 ) -> SpecCLIPIndex:
-    """Build the index of a dataset: its texts and spectra with their points in the shared space.
+    """Build the index of a dataset: embed its texts and spectra.
 
     Args:
         describer: the model.
@@ -178,7 +178,7 @@ def add_spectra(
 def open_splits(
     dataset: str | os.PathLike[str] | Mapping[str, Any], revision: str | None
 ) -> tuple[Mapping[str, Any], dict[str, Any]]:
-    """Return the splits of a dataset, and plain values on it for the index."""
+    """Return the splits of a dataset, and metadata for the index."""
     if not isinstance(dataset, str | os.PathLike):
         return dataset, {}
     folder = Path(dataset)
@@ -204,7 +204,7 @@ def _dataset_info(folder: Path) -> dict[str, Any]:
 
 
 def _embed_texts(describer: Describer, entries: Sequence[Mapping[str, Any]]) -> np.ndarray:
-    """Embed texts, (n, D); an empty one gets the mean of the others."""
+    """Embed texts to (n, D); empty texts get the mean embedding."""
     written = [i for i, entry in enumerate(entries) if any(entry["summary"].values())]
     if not written:
         raise ValueError("no row of the dataset has a text")
@@ -226,7 +226,7 @@ def _embed_texts(describer: Describer, entries: Sequence[Mapping[str, Any]]) -> 
 def _embed_rows(
     describer: Describer, rows: Any, n_bins: int, progress: bool
 ) -> tuple[dict[str, Any], np.ndarray]:
-    """Return the columns of the rows that an index keeps, and their points (n, D)."""
+    """Return the stored columns of rows, and their embeddings (n, D)."""
     from tqdm import tqdm
 
     arrays = rows.with_format("numpy")
@@ -255,7 +255,7 @@ def _embed_rows(
 def _variables(
     catalogue: Mapping[str, Any], predicted: Mapping[str, np.ndarray], n_rows: int
 ) -> dict[str, np.ndarray]:
-    """Return each variable (n,): of the catalogue, predicted where it has none, else nan."""
+    """Return the variables (n,): catalogue values, else predictions, else nan."""
     unknown = np.full(n_rows, np.nan)
     columns = {}
     for name in VARIABLES:
@@ -267,10 +267,10 @@ def _variables(
 def spectrum_columns(
     rows: Mapping[str, Any], n_bins: int, with_area: bool
 ) -> dict[str, np.ndarray]:
-    """Return counts, background, exposure and, where asked for, area of rows, as arrays.
+    """Return counts, background, exposure and optionally effective area of rows, as arrays.
 
     Raises:
-        ValueError: for rows of another number of bins.
+        ValueError: wrong number of bins.
     """
     counts = np.stack(list(rows["counts"])).astype(np.int32)
     if counts.shape[1] != n_bins:

@@ -71,14 +71,14 @@ def read_input(
 
 
 def _columns_of(spectrum: XRaySpectrum, grid: Mapping[str, Any]) -> dict[str, Any]:
-    """Rebin a spectrum; one without whole counts, of which a model can say nothing, as empty."""
+    """Rebin a spectrum; one without integer counts is replaced by zeros, as models need counts."""
     if not spectrum.counted:
         spectrum = spectrum.replace(counts=np.zeros(spectrum.counts.size, np.int64))
     return spectrum.rebinned(**grid)
 
 
 def find_source(index: SpecCLIPIndex | None, name: str) -> int | None:
-    """Return the row of a source's brightest spectrum in an index, None for an unknown name."""
+    """Return the row of the brightest spectrum of a source in an index, or None."""
     try:
         return None if index is None else index.find(name)[0]
     except KeyError:
@@ -86,15 +86,15 @@ def find_source(index: SpecCLIPIndex | None, name: str) -> int | None:
 
 
 def keeps_counts(index: SpecCLIPIndex) -> bool:
-    """Return True where the spectra of an index can be described again."""
+    """Return True if the index stores the counts of its spectra."""
     return "counts" in index.spectra.columns and "energy_range" in index.about
 
 
 def stored_spectrum(index: SpecCLIPIndex, row: int) -> tuple[XRaySpectrum, dict[str, Any]]:
-    """Return the spectrum that an index keeps in a row, and its columns on the index's grid.
+    """Return the spectrum in a row of an index, and its columns.
 
     Raises:
-        ValueError: for an index without counts, such as that of the bundled model.
+        ValueError: the index stores no counts, like that of the bundled model.
     """
     entry, stored = index.spectra.entries[row], index.spectra.columns
     if not keeps_counts(index):
@@ -122,7 +122,7 @@ def stored_spectrum(index: SpecCLIPIndex, row: int) -> tuple[XRaySpectrum, dict[
 def spectrum_from_columns(
     columns: Mapping[str, Any], energy_range: tuple[float, float]
 ) -> XRaySpectrum:
-    """Make a spectrum of a dataset row.
+    """Create a spectrum from a row of a dataset.
 
     Args:
         columns: `counts` (n_bins,), `exposure` (s) and, where known, `background_counts`,

@@ -1,4 +1,4 @@
-"""Limits of a model's range: spectra unlike those it was trained on, and answers withheld there."""
+"""Limitations of a model for spectra unlike its training data, and the results to withhold."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from ..spectra import XRaySpectrum
     from ..spectra.instruments import Instrument
 
-# Net counts, exposure (s) and largest effective area (cm²) of the spectra that models are trained
-# on: 0.1 and 99.9 % of 11,447 simulated pairs, made like the Chandra Source Catalog 2.1.
+# Ranges of net counts, exposure (s) and maximum effective area (cm²) of the training spectra: 0.1
+# and 99.9 % quantiles of 11,447 pairs, simulated like the Chandra Source Catalog 2.1.
 TRAINED_COUNTS = (20, 60_000)
 TRAINED_EXPOSURE = (1_500.0, 190_000.0)
 TRAINED_AREA = (340.0, 750.0)
 TRAINED_ENERGIES = (0.5, 7.0)
-_MOST_BAD_KEV = 0.5
+_MAX_BAD_KEV = 0.5
 _FEW_COUNTS = 100
-# Piled-up share of the events from which it spoils the spectrum.
-_PILE_UP_SPOILS = 0.10
-# Radius of a circle as large as the aperture, arcsec: below the first the source is near the axis,
-# beyond the second it is extended or far off axis. BACKSCAL of CIAO is a share of the 8192 × 8192
-# sky pixels of 0.492″.
+# Piled-up fraction of the events from which results are withheld.
+_MAX_PILE_UP = 0.10
+# Equivalent radius of the aperture, arcsec: smaller than the first near the optical axis, larger
+# than the second for an extended or far off-axis source. BACKSCAL of CIAO is a fraction of
+# 8192 × 8192 sky pixels of 0.492″.
 _COMPACT_RADIUS, _LARGE_RADIUS = 5.0, 30.0
 _SKY_ARCSEC2 = (8192 * 0.492) ** 2
-_LARGEST_BACKSCAL = 1e-2
+_MAX_BACKSCAL = 1e-2
 
 VARIABILITY = ("var_prob_b", "var_index_b", "var_sigma_b", "var_inter_prob_b")
 NO_TIMES = "a spectrum contains no arrival times"
@@ -45,7 +45,7 @@ class Limitation:
 
     Attributes:
         text: sentence for the user.
-        withheld: sections of a description, or variables, that cannot be known then.
+        withheld: sections of a description, or variables, that are withheld.
     """
 
     text: str
@@ -59,8 +59,8 @@ def find_limitations(
 
     Args:
         spectrum: the spectrum.
-        facts: of `spectrum_facts`.
-        needs_area: the model divides counts by the effective area.
+        facts: see `spectrum_facts`.
+        needs_area: True if the model uses the effective area.
     """
     radius, camera = _aperture_radius(spectrum), spectrum.camera
     limitations = [*instrument_limitations(spectrum, needs_area=needs_area)]
@@ -69,13 +69,14 @@ def find_limitations(
             Limitation("the file is marked as a background spectrum (HDUCLAS2 = BKG)")
         )
     limitations += _energies(facts, spectrum)
-    limitations += [*_amount(facts, camera), *_pile_up(facts, radius)]
+    limitations += [*_counts_and_exposure(facts, camera), *_pile_up(facts, radius)]
     return (*limitations, *_extent(facts, radius))
 
 
 def reasons_to_withhold(limitations: Sequence[Limitation]) -> dict[str, str]:
-    """Return the reason for each section, or variable, that cannot be known from a spectrum with
-    these limitations; variability never can.
+    """Return the reason for each withheld section or variable.
+
+    Variability is always withheld, since spectra contain no arrival times.
     """
     reasons = {
         name: limitation.text
@@ -88,11 +89,11 @@ def reasons_to_withhold(limitations: Sequence[Limitation]) -> dict[str, str]:
 def instrument_limitations(
     spectrum: XRaySpectrum, *, needs_area: bool = True
 ) -> Iterator[Limitation]:
-    """List what the instrument of a spectrum, its effective area and its errors rule out.
+    """List the limitations due to the instrument, the effective area and the errors of a spectrum.
 
     Args:
         spectrum: the spectrum.
-        needs_area: the model divides counts by the effective area.
+        needs_area: True if the model uses the effective area.
     """
     camera = spectrum.camera
     if not camera.resolves_energies:
@@ -143,12 +144,12 @@ def _energies(facts: Mapping[str, Any], spectrum: XRaySpectrum) -> Iterator[Limi
         yield Limitation(text, EVERYTHING)
     share = 1.0 - float(spectrum.good_share(np.array(TRAINED_ENERGIES))[0])
     lost = share * (TRAINED_ENERGIES[1] - TRAINED_ENERGIES[0])
-    if lost > _MOST_BAD_KEV:
+    if lost > _MAX_BAD_KEV:
         text = f"bad channels (QUALITY) cover {lost:.2g} keV of the 0.5–7 keV that the model needs"
         yield Limitation(text, EVERYTHING)
 
 
-def _amount(facts: Mapping[str, Any], camera: Instrument) -> Iterator[Limitation]:
+def _counts_and_exposure(facts: Mapping[str, Any], camera: Instrument) -> Iterator[Limitation]:
     net, counts = facts["net_counts_0.5_8kev"], facts["counts_0.5_8kev"]
     low, high = TRAINED_COUNTS
     if net < low:
@@ -185,19 +186,19 @@ def _pile_up(facts: Mapping[str, Any], radius: float | None) -> Iterator[Limitat
         return
     per_frame = facts["counts_0.5_8kev"] / facts["exposure_s"] * (stated or ACIS_FRAME)
     frame = f"{stated:.2g} s" if stated else f"{ACIS_FRAME:g} s assumed"
-    # Off axis an aperture is large, and the counts are spread over many islands.
+    # Off axis, the counts are spread over many event islands.
     compact = radius is None or radius < _COMPACT_RADIUS
     yield Limitation(
         f"{per_frame:.2g} counts per frame ({frame}): about {100 * share:.0f} % of the events are "
         "piled up if the source is near the optical axis, which hardens the spectrum",
-        INFERRED if share >= _PILE_UP_SPOILS and compact else (),
+        INFERRED if share >= _MAX_PILE_UP and compact else (),
     )
 
 
 def _aperture_radius(spectrum: XRaySpectrum) -> float | None:
-    """Return the radius of a circle as large as a Chandra aperture, arcsec; None where unknown."""
+    """Return the equivalent radius of a Chandra aperture, arcsec; None if unknown."""
     share = float(np.mean(spectrum.backscal))
-    if not spectrum.camera.chandra or not 0 < share < _LARGEST_BACKSCAL:
+    if not spectrum.camera.chandra or not 0 < share < _MAX_BACKSCAL:
         return None
     return sqrt(share * _SKY_ARCSEC2 / pi)
 

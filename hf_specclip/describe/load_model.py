@@ -1,4 +1,4 @@
-"""Loading of a trained model with the parts that travel with it."""
+"""Loading of a trained model with its index, experts, outlier detector and classes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..models.trained_run import MODEL_TYPES, TrainedRun, model_type
 from ..search.files import ENTRIES_FILE
 from ..search.index import GALLERY_FOLDER, SpecCLIPIndex
 
-# Parts of a model, and the answers that are missing where it comes without.
+# Optional parts of a model, and a note for a model without them.
 PARTS = {
     "index": "index: no similar sources or papers are listed",
     "moe": "mixture of experts: no variables are inferred",
@@ -43,17 +43,14 @@ def load_parts(
     paths: Mapping[str, Any],
     hub: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Load the parts of a run, as arguments of `Describer`.
+    """Load the optional parts of a run, as arguments of `Describer`.
 
     Args:
         run: the run.
-        model: its dual encoder.
-        parts: names of the parts to load.
-        paths: folder or `user/name` of a part kept elsewhere, by name.
-        hub: for `from_pretrained` of a part on the Hub.
-
-    Returns:
-        Part by name, those that the run lacks left out.
+        model: dual encoder of the run.
+        parts: names of the parts to load; missing ones are skipped.
+        paths: folder or `user/name` of parts that are not in the run, by name.
+        hub: arguments of `from_pretrained` for parts on the Hub.
     """
     folders = {
         "index": run.folder(GALLERY_FOLDER, ENTRIES_FILE),

@@ -1,4 +1,4 @@
-"""Own fit of a described spectrum, and its lines of text."""
+"""Measurements of a described spectrum (spectral fits, variability), and their text output."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _UNITS = {
 
 
 def variability_lines(facts: Mapping[str, Any]) -> list[str]:
-    """Write the variability that a spectrum file states, measured by `specclip extract`."""
+    """Format the variability measured by `specclip extract` and stored in a spectrum file."""
     measured = facts.get("variability")
     if not measured:
         return []
@@ -45,12 +45,12 @@ def variability_lines(facts: Mapping[str, Any]) -> list[str]:
 
 
 def fit_as_catalogue(spectrum: XRaySpectrum) -> FitResult | None:
-    """Fit the four models of the Chandra Source Catalog to a spectrum, as the catalogue does.
+    """Fit the four models of the Chandra Source Catalog to a spectrum, as in the catalogue.
 
-    Spectra with too few counts for that are fitted by the C-statistic.
+    Spectra with too few counts for χ² are fitted by the C-statistic.
 
     Returns:
-        The result, with the reason in each model where a fit is refused; None without RMF and ARF.
+        The result, with the reason in each model that could not be fitted; None without RMF or ARF.
     """
     rmf = spectrum.rmf
     if rmf is None or (spectrum.arf is None and not rmf.includes_area):
@@ -60,14 +60,14 @@ def fit_as_catalogue(spectrum: XRaySpectrum) -> FitResult | None:
 
     try:
         return fit_spectrum(spectrum, bands=())
-    except ValueError as error:  # no energies, no errors, a response that records nothing
+    except ValueError as error:  # no energy resolution, no errors, an empty response
         reason = str(error).removeprefix(f"{spectrum.path}: ")
         models = {name: ModelFit(name, reason=reason) for name in CATALOGUE_MODELS}
         return FitResult(float("nan"), 0, "chi2datavar", spectrum.camera.band, models)
 
 
 def fit_lines(result: FitResult) -> list[str]:
-    """Write a fit as lines: one reason, or one line a model."""
+    """Format a fit: one line per model, or the reason why there is none."""
     symbol = "χ²" if result.statistic == "chi2datavar" else "C"
     reasons = {fit.reason for fit in result.models.values()}
     if len(reasons) == 1 and None not in reasons:
@@ -95,7 +95,7 @@ def fit_lines(result: FitResult) -> list[str]:
 
 
 def fit_values(result: FitResult | None) -> dict[str, str]:
-    """Return a fit under the names of the catalogue's variables: `1.67 (1.56 – 1.8)`, no units."""
+    """Format fitted parameters by catalogue variable, without units: `1.67 (1.56 – 1.8)`."""
     values = {}
     for name, fit in ({} if result is None else result.models).items():
         for short, parameter in fit.parameters.items():
@@ -106,7 +106,7 @@ def fit_values(result: FitResult | None) -> dict[str, str]:
 
 
 def _flux_lines(fit: ModelFit) -> list[str]:
-    """Write normalisations and fluxes."""
+    """Format normalisations and fluxes."""
     norms = [
         f"{short} {_parameter(parameter)}"
         for short, parameter in fit.parameters.items()
@@ -123,13 +123,13 @@ def _flux_lines(fit: ModelFit) -> list[str]:
 
 
 def _symbol(short: str) -> str:
-    """Write such as `kT`, or `apec kT` of a component."""
+    """Format the symbol of a parameter: `kT`, or `apec kT` for a component."""
     component, _, name = short.rpartition("_")
     return f"{component} {_SYMBOLS[name]}".strip()
 
 
 def _parameter(parameter: FittedParameter) -> str:
-    """Write such as `1.67 (1.56 – 1.8)` with the unit."""
+    """Format a parameter with its unit, such as `0.6 (0.5 – 0.7) keV`."""
     unit = _UNITS.get(parameter.unit, "")
     limits = ""
     if parameter.low is not None or parameter.high is not None:

@@ -1,4 +1,4 @@
-"""Pairs of a dataset on which an exported model is measured."""
+"""Validation pairs for the evaluation of an exported model."""
 
 from __future__ import annotations
 
@@ -20,14 +20,12 @@ from .index_dataset import (
 if TYPE_CHECKING:
     from .describer import Describer
 
-# Choices are made on it; `test` is read once.
+# `test` is reserved for the final evaluation.
 SPLIT = "validation"
 
 
 def read_pairs(describer: Describer, dataset: str | os.PathLike[str]) -> MeasuredPairs:
-    """Read and embed the pairs of `validation` of a dataset, as the model's graphs take them.
-
-    Rows without a text are left out.
+    """Read the pairs of `validation` with a text, as inputs of the exported graphs.
 
     Args:
         describer: the model.

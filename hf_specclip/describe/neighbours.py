@@ -1,4 +1,4 @@
-"""Sources of an index near a spectrum: at its position, and alike in the shared space."""
+"""Sources of an index near a spectrum, on the sky and in the shared space."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ..search.map import average_positions
 from .hits import as_float
 from .inputs import find_source
 
-# Radius of a search at a source's position, arcsec: the catalogue's error ellipses are 1″ on the
-# axis and several ″ far from it. A telescope's target has a position of other origin.
+# Search radii around a source position and a target position, arcsec. Error ellipses of the
+# catalogue are 1″ on axis and several ″ off axis; target positions come from other catalogues.
 SOURCE_RADIUS, TARGET_RADIUS = 3.0, 5.0
 _ARCSEC = 3600.0
-_MOST_AT_POSITION = 3
+_MAX_AT_POSITION = 3
 # Number of neighbours averaged for a map position.
 _MAP_NEIGHBOURS = 5
 
@@ -29,17 +29,17 @@ def hits_at_position(
     """Find the sources of an index at the position of a spectrum, nearest first.
 
     Args:
-        index: None has no sources.
-        facts: of `spectrum_facts`: position of the source, else of the observation's target.
+        index: the index, or None.
+        facts: see `spectrum_facts`; the position of the source, else of the target, is used.
 
     Returns:
-        Hits of rank 1 upward and no score (0), each with its distance in arcsec.
+        Hits with score 0, and their separations in arcsec.
     """
     position = position_of(facts)
     if index is None or position is None:
         return []
     ra, dec, radius = position
-    near = index.within(ra, dec, radius / _ARCSEC)[:_MOST_AT_POSITION]
+    near = index.within(ra, dec, radius / _ARCSEC)[:_MAX_AT_POSITION]
     return [
         (Hit(rank, 0.0, match.entry, match.row), round(_ARCSEC * match.separation, 2))
         for rank, match in enumerate(near, 1)
@@ -47,7 +47,7 @@ def hits_at_position(
 
 
 def position_of(facts: Mapping[str, Any]) -> tuple[float, float, float] | None:
-    """Return the position of a source, else of the target, and a search radius (″)."""
+    """Return the position of the source, else of the target (degrees), and a search radius (″)."""
     for names, radius in ((("ra", "dec"), SOURCE_RADIUS),
                           (("target_ra", "target_dec"), TARGET_RADIUS)):  # fmt: skip
         ra, dec = (as_float(facts.get(name)) for name in names)
@@ -57,16 +57,13 @@ def position_of(facts: Mapping[str, Any]) -> tuple[float, float, float] | None:
 
 
 def position_name(facts: Mapping[str, Any]) -> str:
-    """Name the position of a spectrum, which the header gives of the source or of the target."""
+    """Return a name for the position in the header of a spectrum, of the source or the target."""
     of_source = as_float(facts.get("ra")) is not None and as_float(facts.get("dec")) is not None
     return "the source position" if of_source else "the target position"
 
 
 def position_links(facts: Mapping[str, Any]) -> dict[str, str]:
-    """Return addresses of what services know at the position of a spectrum, by their names.
-
-    The links are written, not followed: nothing is sent.
-    """
+    """Return links to searches at the position of a spectrum, by service; nothing is sent."""
     position = position_of(facts)
     if position is None:
         return {}
@@ -108,7 +105,7 @@ def stored_map(index: SpecCLIPIndex) -> dict[str, Any]:
 def map_position(
     index: SpecCLIPIndex | None, neighbours: Sequence[Hit]
 ) -> tuple[float, float] | None:
-    """Return the place of a spectrum on the map of an index, among its nearest spectra."""
+    """Return the map position of a spectrum, interpolated between its nearest neighbours."""
     if index is None or not neighbours or "map" not in index.spectra.columns:
         return None
     nearest = neighbours[:_MAP_NEIGHBOURS]
@@ -118,7 +115,7 @@ def map_position(
 
 
 def group_of(index: SpecCLIPIndex | None, name: str, row: int) -> str:
-    """Return the group of a source, which must not be its own neighbour; else one of the row's."""
+    """Return the group of a source in the index; for an unknown source, a unique group."""
     entry_row = find_source(index, name)
     if index is not None and entry_row is not None:
         group = index.spectra.entries[entry_row].get("group")
@@ -134,9 +131,9 @@ def nearest_per_source(
 
     Args:
         hits: spectra, nearest first.
-        top_k: number of sources (default: all). Where none of them has a paper, the nearest that
-            has one is added.
-        without: names of sources to leave out.
+        top_k: number of sources (default: all). If none of them has a paper, the nearest source
+            with a paper is added.
+        without: names of sources to exclude.
     """
     names = set(without)
     sources: list[Hit] = []

@@ -1,4 +1,4 @@
-"""Outlier scores of spectra, with their departures from the nearest sources."""
+"""Outlier scores of spectra, explained by their deviations from the nearest sources."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _DETECTOR = "spectrum_neighbours"
 _BAND_NAMES = {band: f"{low:g}–{high:g} keV" for band, (low, high) in BANDS.items()}
-# A reason is given from this percentile on, for a band that departs by so many σ.
+# Minimum percentile and deviation (σ) for which a reason is given.
 _UNUSUAL, _BAND_SIGMA = 95.0, 3.0
 
 
@@ -29,14 +29,14 @@ def score_outliers(
     groups: Sequence[str],
     energy_range: tuple[float, float],
 ) -> list[OutlierScore]:
-    """Score spectra.
+    """Score spectra by an outlier detector.
 
     Args:
-        detector: of the model.
-        inputs: the spectra, n of them.
-        points: (n, D) in the shared space.
-        groups: of the sources; a source is not compared with its own group.
-        energy_range: of the bins of the inputs, keV.
+        detector: outlier detector of the model.
+        inputs: n spectra.
+        points: embeddings (n, D).
+        groups: groups of the sources; a spectrum is not compared with its own group.
+        energy_range: outer edges of the bins, keV.
     """
     rows = _outlier_rows(inputs, points, groups, energy_range)
     scores = detector.score(rows)

@@ -46,7 +46,7 @@ def to_svg(description: Description) -> str:
     figure, buffer = draw(description), io.StringIO()
     import matplotlib
 
-    # Text stays text, and ids do not change from one page to the next.
+    # Keep text as text, and make the ids reproducible.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "hf_specclip"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()

@@ -1,11 +1,11 @@
-"""Posterior-predictive check of inferred variables against the counts they were inferred from.
+"""Posterior-predictive check of inferred variables against the observed counts.
 
-The catalogue's four models are drawn from the predicted intervals of their shape and column
-density, folded through the response and weighed by their likelihood. Replicated spectra of these
-draws give the p-value of the whole spectrum; the share of the counts in a band, or in a window the
-width of a line within its neighbourhood, is compared with that of the draws by binomial tails
-(Gelman, Meng & Stern 1996, Statistica Sinica 6, 733; Protassov et al. 2002, ApJ 571, 545). The
-normalisation is that of the data throughout.
+Shape and column density of the four models of the catalogue are sampled from their predicted
+intervals, weighted by the likelihood of the counts, and folded through the response. The p-value of
+the spectrum is that of the Poisson deviance of replicated spectra. The fraction of counts in a
+band, or in a line-wide window relative to its neighbourhood, is compared with the samples by
+binomial tails (Gelman, Meng & Stern 1996, Statistica Sinica 6, 733; Protassov et al. 2002, ApJ 571,
+545). The normalisation is fixed to the total counts.
 """
 
 from __future__ import annotations
@@ -23,44 +23,44 @@ from ..formatting import format_number
 from ..spectra.fitting.models import MODELS, TabulatedModel, column_to_internal
 from ..spectra.rebin import energy_grid, overlap_fractions
 from .measured import MODEL_TITLES
-from .predictive import Predictive, binomial_tails, sample_shapes
+from .predictive import PredictiveDistribution, binomial_tails, sample_posterior
 
 if TYPE_CHECKING:
     from ..spectra import XRaySpectrum
 
 LEAST_COUNTS = 200
-# Below, the check seldom sees a gain shift of 3 % (`specclip_training.posterior_checks`).
+# With fewer counts, a gain shift of 3 % is rarely detected (`specclip_training.posterior_checks`).
 GAIN_COUNTS = 10_000
 N_BINS, ENERGY_RANGE = 400, (0.5, 8.0)
 BANDS = ((0.5, 0.8), (0.8, 1.2), (1.2, 2.0), (2.0, 3.5), (3.5, 5.0), (5.0, 7.0))
-# Lines that X-ray sources are known for, keV.
+# Prominent emission lines of X-ray sources, keV.
 LINES = {
     "O VIII": 0.654, "Fe L": 0.9, "Ne X": 1.022, "Mg XI": 1.343, "Si XIII": 1.854, "S XV": 2.451,
     "Ar XVII": 3.13, "Ca XIX": 3.89, "neutral Fe Kα": 6.404, "Fe XXV": 6.68, "Fe XXVI": 6.966,
 }  # fmt: skip
-# Groups of bins in which spectra are compared, keV.
+# Width of the groups of bins for the deviance, keV.
 _GROUP_WIDTH = 0.1
-# Where the neighbourhood of a line's window begins, in its half width, and where it ends, in
-# energies of the line. Half a window has at most so many bins.
-_GAP, _NEAR, _WIDEST_HALF = 1.8, (0.72, 1.3), 40
-# A window so near to a known line, keV, has its name.
-_SAME_LINE = 0.05
-# Chance of a false alarm: of the whole spectrum, of all bands together, of all lines together.
+# Inner limit of the neighbourhood of a line, in half widths of its window, and outer limits, in
+# units of the line energy; maximum half width of a window, in bins.
+_GAP, _NEIGHBOURHOOD, _MAX_HALF_WIDTH = 1.8, (0.72, 1.3), 40
+# Maximum distance of a window from a known line that it is named after, keV.
+_LINE_TOLERANCE = 0.05
+# False-alarm probability, for the spectrum, for all bands, and for all lines.
 _ALARM = 0.01
 _FALLBACK = "aciss_2007.8"
 
 
 @dataclass(frozen=True)
 class Departure:
-    """Counts in an energy range against those that the draws expect.
+    """Observed and expected counts in an energy range.
 
     Attributes:
         low, high: keV.
-        observed: counts, background included.
-        expected: their mean over the draws.
-        p_value: two-sided for a band; for a line, of as much emission by chance at this energy.
-        name: of a known line in the range, None without one.
-        energy: of a line looked for, keV, None for a band.
+        observed: observed counts, including background.
+        expected: mean of the posterior predictive.
+        p_value: two-sided for a band, one-sided (excess) for a line.
+        name: name of a known line in the range, or None.
+        energy: energy of the line, keV; None for a band.
     """
 
     low: float
@@ -77,12 +77,12 @@ class PosteriorCheck:
     """Agreement of inferred variables with the counts.
 
     Attributes:
-        model: of the catalogue's four, the one that describes the counts best.
-        counts: in the spectrum.
-        p_value: share of the replicated spectra that depart further from their own draw.
-        bands: all of `BANDS`.
-        lines: all windows that were scanned, by energy.
-        unexplained: bands and lines beyond chance, the least likely first.
+        model: model of the catalogue with the highest evidence.
+        counts: total counts.
+        p_value: posterior-predictive p-value of the deviance.
+        bands: results for all `BANDS`.
+        lines: results for all scanned energies.
+        unexplained: significant bands and lines, most significant first.
     """
 
     model: str
@@ -93,7 +93,7 @@ class PosteriorCheck:
     unexplained: tuple[Departure, ...]
 
     def lines_of_text(self) -> list[str]:
-        """Write the verdict, and what is not explained."""
+        """Format the result and the unexplained energy ranges."""
         title = f"{MODEL_TITLES[self.model]} within the inferred intervals"
         verdict = "consistent" if self.p_value >= _ALARM else "inconsistent"
         lines = [f"{title}: {verdict} with the counts (p = {_p(self.p_value)})"]
@@ -112,12 +112,13 @@ def check_description(spectrum: XRaySpectrum, variables: Sequence[Any]) -> Poste
     """Compare inferred variables with the spectrum they were inferred from.
 
     Args:
-        spectrum: with an effective area; without a redistribution matrix that of ACIS is taken.
-        variables: inferred, each a `Variable` of a description.
+        spectrum: spectrum with an effective area; without a redistribution matrix, that of ACIS is
+            assumed.
+        variables: inferred variables (`Variable` of a description).
 
     Returns:
-        None for `LEAST_COUNTS` or fewer, without an effective area, or without shape and column
-        density of any model.
+        None with `LEAST_COUNTS` or fewer, without an effective area, or without the shape and
+        column density of a model.
     """
     columns = spectrum.rebinned(N_BINS, ENERGY_RANGE)
     if columns["counts"].sum() <= LEAST_COUNTS or columns["effective_area"] is None:
@@ -139,10 +140,10 @@ def check_counts(
 
     Args:
         columns: `counts`, `background_counts` (400,) and `background_scale`.
-        energy_edges: (m + 1,) keV, of the response.
-        response: (m, 400) cm².
-        variables: by name, each with `value`, `lower_68`, `upper_68`, `lower_90`, `upper_90`.
-        seed: of the draws.
+        energy_edges: energy edges of the response (m + 1,), keV.
+        response: (m, 400), cm².
+        variables: name -> object with `value`, `lower_68`, `upper_68`, `lower_90`, `upper_90`.
+        seed: seed of the samples.
     """
     counts = np.asarray(columns["counts"], np.int64)
     grid = energy_grid(N_BINS, ENERGY_RANGE)
@@ -157,13 +158,15 @@ def check_counts(
             continue
         model = _tabulated(name, energy_edges.tobytes())
         priors = _prior(name, shape), _prior(None, column)
-        drawn = sample_shapes(model, priors, counts @ groups, background @ groups, grouped, random)
+        drawn = sample_posterior(
+            model, priors, counts @ groups, background @ groups, grouped, random
+        )
         draws.append((name, model, drawn))
     if not draws:
         return None
     best, model, drawn = max(draws, key=lambda each: each[2].evidence)
     photons, _ = model.photons(torch.from_numpy(drawn.points), slopes=False)
-    expected = _scaled(photons[:, 0].numpy() @ response, background, counts.sum())
+    expected = _normalise_to_counts(photons[:, 0].numpy() @ response, background, counts.sum())
     bands = tuple(_band(counts, expected, grid, band) for band in BANDS)
     scanned = np.array(line_energies())
     scanned = scanned[(energy_edges[0] <= scanned) & (scanned < energy_edges[-1])]
@@ -175,7 +178,7 @@ def check_counts(
     return PosteriorCheck(
         model=best,
         counts=int(counts.sum()),
-        p_value=_posterior_p_value(counts @ groups, expected @ groups, random),
+        p_value=_deviance_p_value(counts @ groups, expected @ groups, random),
         bands=bands,
         lines=lines,
         unexplained=_unexplained(bands, lines),
@@ -184,7 +187,7 @@ def check_counts(
 
 @cache
 def line_energies() -> tuple[float, ...]:
-    """Return the energies scanned for lines, half a resolution apart, and the known lines, keV."""
+    """Return the scanned line energies, half a resolution element apart, and known lines, keV."""
     energies, energy = [], 0.62
     while energy < 7.3:
         energies.append(energy)
@@ -202,7 +205,7 @@ def _resolution_table() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _resolution(energy: Any) -> Any:
-    """Return the full width at half maximum of a line on ACIS-S, keV."""
+    """Return the energy resolution (FWHM) of ACIS-S, keV."""
     return np.interp(energy, *_resolution_table())
 
 
@@ -223,11 +226,11 @@ def _response_of(spectrum: XRaySpectrum) -> tuple[np.ndarray, np.ndarray]:
 
 
 def nominal_response(spectrum: XRaySpectrum, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the response of an effective area with the resolution of ACIS-S.
+    """Return the response for an effective area and the energy resolution of ACIS-S.
 
     Args:
-        spectrum: with an effective area.
-        grid: (n + 1,) keV, of the bins.
+        spectrum: spectrum with an effective area.
+        grid: edges of the bins (n + 1,), keV.
 
     Returns:
         Energy edges (m + 1,) keV and response (m, n) cm².
@@ -246,16 +249,15 @@ def _tabulated(name: str, edges: bytes) -> TabulatedModel:
     return TabulatedModel(MODELS[name], np.frombuffer(edges))
 
 
-def _prior(model: str | None, variable: Any) -> Predictive:
-    """Return the predicted distribution of a shape, or of a column density (1e20 cm⁻²), in the
-    coordinate of the fit.
-    """
+def _prior(model: str | None, variable: Any) -> PredictiveDistribution:
+    """Return the predictive distribution of the shape of a model, or of the column density
+    (1e20 cm⁻²) if None, in the coordinate of the fit."""
     ends = (variable.lower_90, variable.lower_68, variable.value, variable.upper_68,
             variable.upper_90)  # fmt: skip
     values = np.array([np.nan if end is None else end for end in ends], np.float64)
     if model is None:
-        return Predictive(column_to_internal(np.maximum(values, 0.0) / 100.0))
-    return Predictive(MODELS[model].to_internal(np.clip(values, *MODELS[model].bounds)))
+        return PredictiveDistribution(column_to_internal(np.maximum(values, 0.0) / 100.0))
+    return PredictiveDistribution(MODELS[model].to_internal(np.clip(values, *MODELS[model].bounds)))
 
 
 def _smooth_background(columns: dict[str, Any], grid: np.ndarray) -> np.ndarray:
@@ -279,22 +281,22 @@ def _groups(grid: np.ndarray) -> np.ndarray:
     return _group_matrix(_GROUP_WIDTH)
 
 
-def _scaled(source: np.ndarray, background: np.ndarray, total: int) -> np.ndarray:
-    """Scale draws (S, n) so that they and the background add up to the counts."""
+def _normalise_to_counts(source: np.ndarray, background: np.ndarray, total: int) -> np.ndarray:
+    """Add the background to samples (S, n), normalised to the total counts."""
     factor = max(total - background.sum(), 1.0) / source.sum(axis=1, keepdims=True)
     expected = factor * source + background
     return expected * (total / expected.sum(axis=1, keepdims=True))
 
 
-def _posterior_p_value(
+def _deviance_p_value(
     counts: np.ndarray, expected: np.ndarray, random: np.random.Generator
 ) -> float:
-    """Return the posterior-predictive p of the Poisson deviance of the groups."""
+    """Return the posterior-predictive p-value of the Poisson deviance of the groups."""
     total = int(counts.sum())
-    share = expected / expected.sum(axis=1, keepdims=True)
-    replicated = random.multinomial(total, share)
-    further = _deviance(replicated, expected) >= _deviance(counts[None], expected)
-    return float((1 + further.sum()) / (1 + len(expected)))
+    probabilities = expected / expected.sum(axis=1, keepdims=True)
+    replicated = random.multinomial(total, probabilities)
+    exceeds = _deviance(replicated, expected) >= _deviance(counts[None], expected)
+    return float((1 + exceeds.sum()) / (1 + len(expected)))
 
 
 def _deviance(counts: np.ndarray, expected: np.ndarray) -> np.ndarray:
@@ -316,57 +318,55 @@ def _band(
 def _line(
     counts: np.ndarray, expected: np.ndarray, grid: np.ndarray, energy: float, profile: np.ndarray
 ) -> Departure:
-    """Compare the share of a window in its neighbourhood with that of the draws.
+    """Compare the counts in a line window, relative to its neighbourhood, with the samples.
 
     Args:
         counts: (400,).
         expected: (S, 400).
-        grid: (401,) keV.
-        energy: of the line, keV.
-        profile: (400,) response to photons of this energy.
+        grid: (401,), keV.
+        energy: energy of the line, keV.
+        profile: response to photons of this energy (400,).
     """
     first, last = _line_window(profile, expected.mean(axis=0))
     half = (last - first) / 2
     window = np.zeros(len(counts), bool)
     window[first:last] = True
-    near = _inside(grid, _NEAR[0] * energy, _NEAR[1] * energy)
+    near = _inside(grid, _NEIGHBOURHOOD[0] * energy, _NEIGHBOURHOOD[1] * energy)
     gap = round(_GAP * half - half)
     near[max(first - gap, 0) : last + gap] = False
-    observed, beside = int(counts[window].sum()), int(counts[near].sum())
+    observed, n_near = int(counts[window].sum()), int(counts[near].sum())
     inside = expected[:, window].sum(axis=1)
     share = inside / np.maximum(inside + expected[:, near].sum(axis=1), 1e-12)
-    _, upper = binomial_tails(observed, observed + beside, share)
-    mean = float(np.mean(share / np.maximum(1 - share, 1e-12)) * beside)
-    name = next((n for n, e in LINES.items() if abs(e - energy) < _SAME_LINE), None)
+    _, upper = binomial_tails(observed, observed + n_near, share)
+    mean = float(np.mean(share / np.maximum(1 - share, 1e-12)) * n_near)
+    name = next((n for n, e in LINES.items() if abs(e - energy) < _LINE_TOLERANCE), None)
     low, high = float(grid[first]), float(grid[last])
     return Departure(low, high, observed, mean, upper, name, energy)
 
 
 def _line_window(profile: np.ndarray, continuum: np.ndarray) -> tuple[int, int]:
-    """Return the bins around the peak in which a line stands out most: first, and one past the
-    last.
-    """
+    """Return the slice of bins around the peak with the highest signal-to-noise ratio of a line."""
     peak = int(profile.argmax())
-    halves = np.arange(1, _WIDEST_HALF)
+    halves = np.arange(1, _MAX_HALF_WIDTH)
     first, last = np.maximum(peak - halves, 0), np.minimum(peak + halves + 1, len(profile))
-    line, behind = (np.concatenate([[0.0], values.cumsum()]) for values in (profile, continuum))
-    contrast = (line[last] - line[first]) / np.sqrt(np.maximum(behind[last] - behind[first], 1e-9))
-    best = int(contrast.argmax())
+    line, noise = (np.concatenate([[0.0], values.cumsum()]) for values in (profile, continuum))
+    ratio = (line[last] - line[first]) / np.sqrt(np.maximum(noise[last] - noise[first], 1e-9))
+    best = int(ratio.argmax())
     return int(first[best]), int(last[best])
 
 
 def _unexplained(
     bands: tuple[Departure, ...], lines: tuple[Departure, ...]
 ) -> tuple[Departure, ...]:
-    """Select what chance does not explain; of overlapping windows the least likely."""
-    beyond = [each for each in bands if each.p_value < _ALARM / len(bands)]
-    detected_lines: list[Departure] = []
-    for each in sorted(lines, key=lambda line: line.p_value):
-        tried = len(LINES) if each.name else len(lines)
-        apart = all(each.high < other.low or each.low > other.high for other in detected_lines)
-        if each.p_value < _ALARM / tried and apart:
-            detected_lines.append(each)
-    return tuple(sorted(beyond + detected_lines[:3], key=lambda each: each.p_value))
+    """Select significant bands and lines (Bonferroni-corrected), without overlapping lines."""
+    selected_bands = [band for band in bands if band.p_value < _ALARM / len(bands)]
+    selected: list[Departure] = []
+    for line in sorted(lines, key=lambda line: line.p_value):
+        n_trials = len(LINES) if line.name else len(lines)
+        is_apart = all(line.high < other.low or line.low > other.high for other in selected)
+        if line.p_value < _ALARM / n_trials and is_apart:
+            selected.append(line)
+    return tuple(sorted(selected_bands + selected[:3], key=lambda departure: departure.p_value))
 
 
 def _inside(grid: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Draws of spectral shapes from predicted intervals, weighed by the likelihood of the counts."""
+"""Importance sampling of spectral parameters from predicted intervals and the likelihood."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import torch
 if TYPE_CHECKING:
     from ..spectra.fitting.models import TabulatedModel
 
-# Normal deviates of the ends of 68 and 90 % intervals, and of the estimate.
+# Normal deviates of the limits of 90 and 68 % intervals and of the estimate.
 _DEVIATES = np.array([-1.645, -0.994, 0.0, 0.994, 1.645])
-# The intervals are of a fit to noisy counts: the shape behind it may lie a little further out.
-_WIDENING, _FURTHEST = 1.5, 3.5
-# No interval is taken to be narrower than this, in the coordinate of the fit.
-_NARROWEST = 0.01
-N_DRAWS, _ROUNDS, _LEAST_EFFECTIVE = 256, 3, 24.0
-# From this many counts on, binomial tails are those of the normal approximation.
-_MANY = 4000
-# Quantiles that stand for the draws in a tail.
-_SHARES = 32
+# Intervals predict the result of a fit to noisy counts; the true parameters scatter more.
+_WIDENING, _MAX_DEVIATE = 1.5, 3.5
+# Minimum half width of a 68 % interval, in the coordinate of the fit.
+_MIN_WIDTH = 0.01
+N_DRAWS, _ROUNDS, _MIN_EFFECTIVE = 256, 3, 24.0
+# Above this number of counts, binomial tails use the normal approximation.
+_NORMAL_COUNTS = 4000
+# Number of quantiles of the samples over which binomial tails are averaged.
+_QUANTILES = 32
 
 
-class Predictive:
-    """Predicted distribution of one parameter: linear between the ends of its intervals.
+class PredictiveDistribution:
+    """Predictive distribution of a parameter, interpolated between the limits of its intervals.
 
     Args:
         ends: (5,) lower 90, lower 68, estimate, upper 68, upper 90 in the coordinate of the fit;
-            nan for an open end.
+            nan for an unbounded limit.
     """
 
     def __init__(self, ends: np.ndarray) -> None:
@@ -37,11 +37,11 @@ class Predictive:
         spread = np.nanmax(np.abs(ends - ends[2])) if known.any() else 1.0
         filled = np.where(known, ends, ends[2] + np.sign(_DEVIATES) * max(spread, 1.0))
         self.values = np.maximum.accumulate(filled)
-        self.values += _NARROWEST * _DEVIATES
+        self.values += _MIN_WIDTH * _DEVIATES
 
     def at(self, deviates: np.ndarray) -> np.ndarray:
-        """Return the values at normal deviates, linear beyond the outer ends."""
-        z = np.clip(_WIDENING * deviates, -_FURTHEST * _WIDENING, _FURTHEST * _WIDENING)
+        """Return the values at normal deviates, extrapolated linearly beyond the outer limits."""
+        z = np.clip(_WIDENING * deviates, -_MAX_DEVIATE * _WIDENING, _MAX_DEVIATE * _WIDENING)
         inner = np.interp(z, _DEVIATES, self.values)
         below = np.minimum(z - _DEVIATES[0], 0.0) * (self.values[2] - self.values[0]) / 1.645
         above = np.maximum(z - _DEVIATES[-1], 0.0) * (self.values[-1] - self.values[2]) / 1.645
@@ -49,37 +49,37 @@ class Predictive:
 
 
 @dataclass(frozen=True)
-class DrawnShapes:
-    """Draws of a model's shape and column density, equally weighed.
+class PosteriorSamples:
+    """Equally weighted samples of the shape and column density of a model.
 
     Attributes:
         points: (S, 2) in the coordinates of the fit.
-        evidence: logarithm of the mean likelihood over the predicted distribution.
+        evidence: logarithm of the evidence, the mean likelihood over the predictive distribution.
     """
 
     points: np.ndarray
     evidence: float
 
 
-def sample_shapes(
+def sample_posterior(
     model: TabulatedModel,
-    priors: tuple[Predictive, Predictive],
+    priors: tuple[PredictiveDistribution, PredictiveDistribution],
     counts: np.ndarray,
     background: np.ndarray,
     response: np.ndarray,
     random: np.random.Generator,
-) -> DrawnShapes:
-    """Draw shapes from the predicted distributions, weighed by the likelihood of the counts.
+) -> PosteriorSamples:
+    """Sample shape and column density, with predictive distributions as priors.
 
-    Adaptive importance sampling in the normal deviates of the two parameters: three rounds, each
-    from a normal distribution around the better half of the last.
+    Adaptive importance sampling in the normal deviates of the two parameters, in three rounds with
+    a normal proposal around the weighted samples of the last.
 
     Args:
-        model: tabulated on the energies of the response.
-        priors: of the shape and of the column density.
-        counts, background: (g,) counts and expected background in groups.
-        response: (m, g) cm².
-        random: generator.
+        model: model tabulated on the energies of the response.
+        priors: predictive distributions of shape and column density.
+        counts, background: counts and expected background in groups (g,).
+        response: (m, g), cm².
+        random: random generator.
     """
     mean, covariance = np.zeros(2), np.eye(2)
     for _ in range(_ROUNDS):
@@ -95,14 +95,16 @@ def sample_shapes(
         mean = weights @ deviates
         offset = deviates - mean
         covariance = 1.5 * (weights[:, None] * offset).T @ offset + 1e-5 * np.eye(2)
-    indices = random.choice(N_DRAWS, N_DRAWS, p=weights)
+    resampled = random.choice(N_DRAWS, N_DRAWS, p=weights)
     highest = log_weights.max()
     evidence = float(highest + np.log(np.exp(log_weights - highest).mean()))
-    return DrawnShapes(points[indices], evidence)
+    return PosteriorSamples(points[resampled], evidence)
 
 
 def _points(
-    model: TabulatedModel, priors: tuple[Predictive, Predictive], deviates: np.ndarray
+    model: TabulatedModel,
+    priors: tuple[PredictiveDistribution, PredictiveDistribution],
+    deviates: np.ndarray,
 ) -> np.ndarray:
     points = np.stack([prior.at(z) for prior, z in zip(priors, deviates.T, strict=True)], axis=1)
     return np.clip(points, model.lower.numpy(), model.upper.numpy())
@@ -115,7 +117,7 @@ def _log_likelihood(
     background: np.ndarray,
     response: np.ndarray,
 ) -> np.ndarray:
-    """Return the multinomial log-likelihood (K,) of the groups at the data's normalisation."""
+    """Return the multinomial log-likelihood of the groups (K,)."""
     photons, _ = model.photons(torch.from_numpy(points), slopes=False)
     source = np.maximum(photons[:, 0].numpy() @ response, 0.0)
     total = source.sum(axis=1, keepdims=True)
@@ -126,27 +128,27 @@ def _log_likelihood(
 
 
 def _tempered(log_weights: np.ndarray) -> np.ndarray:
-    """Return the weights to the largest power of at most 1 by which enough draws count."""
+    """Return normalised weights, tempered by a power below 1 if the effective sample is small."""
     power = 1.0
     while True:
         weights = np.exp(power * (log_weights - log_weights.max()))
         weights /= weights.sum()
-        if 1.0 / (weights**2).sum() >= _LEAST_EFFECTIVE or power < 1e-4:
+        if 1.0 / (weights**2).sum() >= _MIN_EFFECTIVE or power < 1e-4:
             return weights
         power *= 0.7
 
 
 def binomial_tails(observed: int, total: int, shares: np.ndarray) -> tuple[float, float]:
-    """Return the chance of at most, and of at least, so many of the counts, averaged over draws.
+    """Return P(n ≤ observed) and P(n ≥ observed) of a binomial, averaged over samples.
 
     Args:
-        observed: counts.
-        total: counts they are among.
-        shares: (S,) probability of each, by draw.
+        observed: number of successes.
+        total: number of trials.
+        shares: samples of the probability of success (S,).
     """
-    middles = (np.arange(_SHARES) + 0.5) / _SHARES
+    middles = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
     share = np.clip(np.quantile(shares, middles), 1e-12, 1 - 1e-12)
-    if total > _MANY:
+    if total > _NORMAL_COUNTS:
         mean, sigma = total * share, np.sqrt(total * share * (1 - share))
         normal = torch.special.ndtr
         lower = normal(torch.from_numpy((observed + 0.5 - mean) / sigma))
@@ -160,4 +162,4 @@ def binomial_tails(observed: int, total: int, shares: np.ndarray) -> tuple[float
     return float(mass[: observed + 1].sum()), float(mass[observed:].sum())
 
 
-__all__ = ["DrawnShapes", "Predictive", "binomial_tails", "sample_shapes"]
+__all__ = ["PosteriorSamples", "PredictiveDistribution", "binomial_tails", "sample_posterior"]

@@ -1,7 +1,7 @@
-"""Reader of dataset folders: the Parquet files of each split, without a cache in between.
+"""Reader of dataset folders: the Parquet files of each split, without the cache of `datasets`.
 
-`datasets.load_dataset(FOLDER)` answers from a copy in its cache that is filed under the folder's
-name, and so from another folder of the same name and layout.
+`datasets.load_dataset(FOLDER)` caches by the name of the folder, and may return the data of another
+folder with the same name and layout.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DATA_FOLDER = "data"
 
 
 def names_data_files(folder: str | os.PathLike[str]) -> bool:
-    """Return True for a folder whose card names the files of its splits."""
+    """Return True if the card of a folder lists the files of its splits."""
     card = Path(folder) / CARD_FILE
     return card.is_file() and "data_files:" in card.read_text(encoding="utf-8", errors="replace")
 
@@ -32,12 +32,12 @@ def split_files(
     """List the Parquet files of each split.
 
     Args:
-        folder: one whose card names its files, one with `data/SPLIT-*.parquet`, or another layout
-            that `datasets` knows.
-        configuration: one of those the card names; its default where None.
+        folder: folder with a card that lists the files, with `data/SPLIT-*.parquet`, or with
+            another layout supported by `datasets`.
+        configuration: configuration of the card; None for its default.
 
     Raises:
-        FileFormatError: when there are no Parquet files, or the card cannot be followed.
+        FileFormatError: there are no Parquet files, or the card is invalid.
     """
     folder = Path(folder)
     files: dict[str, list[str]] = {}
@@ -50,7 +50,7 @@ def split_files(
     from datasets.exceptions import DatasetsError
 
     try:
-        # Only the names are wanted; nothing is prepared, and nothing known from before.
+        # The builder only lists the files; a temporary cache avoids stale entries.
         with tempfile.TemporaryDirectory() as scratch:
             builder = load_dataset_builder(str(folder), configuration, cache_dir=scratch)
     except (DatasetsError, OSError, ValueError) as error:
@@ -78,8 +78,8 @@ def read_splits(
         configuration: see `split_files`.
 
     Raises:
-        ImportError: when `datasets` is not installed.
-        FileFormatError: when a file is damaged, or there is none.
+        ImportError: `datasets` is not installed.
+        FileFormatError: a file is damaged or missing.
     """
     try:
         from datasets import Dataset

@@ -12,15 +12,15 @@ from .inputs import SpectrumInput
 
 
 class Representations(NamedTuple):
-    """Representations of a batch: points (B, D), the model's output, and the numbers (B, F) of the
-    feature extractor where the model's input has any."""
+    """Representations of a batch: embeddings (B, D), output of the model, and global features
+    (B, F) or None."""
 
     points: np.ndarray
     output: Any
     features: Any
 
     def probe_inputs(self) -> dict[str, np.ndarray]:
-        """Return the arrays that a probe reads, by their names."""
+        """Return the inputs of a probe by name."""
         tensors = {"latent": self.output.spectrum_latent, "features": self.features}
         arrays = {n: t.float().cpu().numpy() for n, t in tensors.items() if t is not None}
         return {"embedding": self.points, **arrays}

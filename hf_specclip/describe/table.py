@@ -43,7 +43,7 @@ def descriptions_table(descriptions: Iterable[Description]) -> Table:
 
 
 def _row(description: Description) -> dict[str, tuple[Any, str]]:
-    """Value and unit of each column."""
+    """Return value and unit of each column."""
     source, outlier = description.source, description.outlier
     best_class, probability = next(iter(description.classes.items()), (None, None))
     family = next(iter(description.families), None)
@@ -89,7 +89,7 @@ def _row(description: Description) -> dict[str, tuple[Any, str]]:
 
 
 def _column(values: list[Any]) -> Any:
-    """Make a column of strings, integers or floats; None is "" or masked."""
+    """Create a column of strings, integers or floats; None becomes "" or is masked."""
     from astropy.table import MaskedColumn
 
     present = [value for value in values if value is not None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..classify.probe import ProbeAnswer
 from ..formatting import format_number, format_range, plain
-from .answers import Answer, FoundSource
+from .answers import Answer, SourceHit
 from .description import Description, LiteratureHit, SimilarSource, Variable
 from .limitations import VARIABILITY
 from .measured import fit_lines, fit_values, variability_lines
@@ -15,7 +15,7 @@ _SUMMARY_LENGTH, _OBSERVATIONS_SHOWN = 200, 3
 
 
 def render_text(description: Description) -> str:
-    """Write a description as text: limits of the model, measured, inferred, similar."""
+    """Format a description: limitations, measured, inferred and similar sources."""
     lines = [description.title]
     if description.limitations:
         lines.append("  outside the training range")
@@ -77,7 +77,7 @@ def _inferred_lines(description: Description) -> list[str]:
 
 
 def probe_lines(answer: ProbeAnswer) -> list[str]:
-    """Write the answer of one's own labels as lines."""
+    """Format the prediction of a probe on user labels."""
     lines = []
     if answer.value is not None:
         ends = (answer.lower_68, answer.upper_68), (answer.lower_90, answer.upper_90)
@@ -94,7 +94,7 @@ def probe_lines(answer: ProbeAnswer) -> list[str]:
 
 
 def catalogue_lines(description: Description) -> list[str]:
-    """Write the sources at the position of a spectrum, those like it, and links by position."""
+    """Format the sources at the position of a spectrum, similar sources, and links."""
     lines = []
     if description.at_position:
         lines.append(f"\n  catalogue sources at {position_name(description.source)}")
@@ -109,7 +109,7 @@ def catalogue_lines(description: Description) -> list[str]:
 
 
 def literature_lines(hit: LiteratureHit) -> list[str]:
-    """Write a text with its papers, as lines."""
+    """Format a text with its papers."""
     more = f" and {len(hit.source_names) - 2} more" if len(hit.source_names) > 2 else ""
     lines = [f"    {hit.rank:>2}. {hit.score:+.3f}  {', '.join(hit.source_names[:2])}{more}"]
     summary = next((section for section in hit.summary.values() if section), None)
@@ -124,7 +124,7 @@ def literature_lines(hit: LiteratureHit) -> list[str]:
 
 
 def source_card(source: SimilarSource) -> list[str]:
-    """Write a source of the index with its names, host and papers, as lines."""
+    """Format a source of the index with its names, host and papers."""
     return [source_line(source), *_detail_lines(source)]
 
 
@@ -141,7 +141,7 @@ def _detail_lines(source: SimilarSource) -> list[str]:
 
 
 def source_line(source: SimilarSource, coordinates: bool = False) -> str:
-    """Write a spectrum of the index as a line, with coordinates (degrees) where asked for."""
+    """Format a spectrum of the index as a line, optionally with coordinates (degrees)."""
     counts = "" if source.counts is None else f"{source.counts:>8,} counts"
     position = ""
     if coordinates and source.ra is not None and source.dec is not None:
@@ -155,14 +155,14 @@ def source_line(source: SimilarSource, coordinates: bool = False) -> str:
 
 
 def _score(score: float | None, separation_arcsec: float | None) -> str:
-    """Write a cosine, else a separation, six characters wide; nothing without either."""
+    """Format a cosine, else a separation, to six characters; blank without either."""
     if score is not None:
         return f"{score:+.3f}"
     return " " * 6 if separation_arcsec is None else f"{separation_arcsec:5.1f}″"
 
 
 def answer_lines(answer: Answer) -> list[str]:
-    """Write an answer: what was understood, and the sources or papers found, as lines."""
+    """Format the parsed query and the sources or papers of an answer."""
     lines = [f"  {line}" for line in (*answer.question.lines(), *answer.notes)]
     if answer.question.refusal is None and not answer.hits:
         lines.append("no results match these conditions")
@@ -171,12 +171,12 @@ def answer_lines(answer: Answer) -> list[str]:
             lines += literature_lines(hit)
             continue
         lines += _source_lines(hit)
-        if answer.question.sources:  # asked for by name
+        if answer.question.sources:  # requested by name
             lines += _detail_lines(hit.observations[0])
     return lines
 
 
-def _source_lines(source: FoundSource) -> list[str]:
+def _source_lines(source: SourceHit) -> list[str]:
     position = ""
     if source.ra is not None and source.dec is not None:
         position = f"  {source.ra:9.5f} {source.dec:+9.5f}"
@@ -192,7 +192,7 @@ def _source_lines(source: FoundSource) -> list[str]:
     for observation in source.observations[:_OBSERVATIONS_SHOWN]:
         counts = "" if observation.counts is None else f"{observation.counts:,} counts"
         number = "" if observation.obsid is None else f"ObsID {observation.obsid}"
-        if number or counts:  # known for spectra, not for fluxes of a catalogue
+        if number or counts:  # unknown for entries made from catalogue fluxes
             lines.append(f"        {'  '.join(part for part in (number, counts) if part)}")
     if (more := len(source.observations) - _OBSERVATIONS_SHOWN) > 0:
         lines.append(f"        and {more} more")
@@ -214,7 +214,7 @@ def _observation(description: Description) -> list[str]:
 
 
 def _variable_line(variable: Variable) -> str:
-    """Write such as `powlaw_gamma  1.67  (1.56 – 1.8)  (1.4 – 1.9)`, with the unit."""
+    """Format a variable: `powlaw_gamma  1.67  (1.56 – 1.8)  (1.4 – 1.9)`, and its unit."""
     intervals = [
         f"({format_range(low, high)})"
         for low, high in (

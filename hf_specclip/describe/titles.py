@@ -1,4 +1,4 @@
-"""Titles of papers, fetched from arXiv where a user asks for them."""
+"""Titles of papers, fetched from arXiv on request."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .description import Description, Paper, SimilarSource
 
 ADDRESS = "https://export.arxiv.org/api/query"
 _ATOM = "{http://www.w3.org/2005/Atom}"
-_MOST, _TIMEOUT, _MAX_BYTES = 100, 20.0, 1 << 22
+_MAX_PAPERS, _TIMEOUT, _MAX_BYTES = 100, 20.0, 1 << 22
 
 
 def with_titles(description: Description) -> Description:
-    """Return a description with the titles of its arXiv papers; a note says where there are none.
+    """Add the titles of arXiv papers to a description, or a note if they cannot be fetched.
 
-    Only the identifiers of the papers are sent, to arXiv.
+    Only the identifiers of the papers are sent to arXiv.
     """
     sources = (*description.at_position, *description.similar)
     papers = [paper for source in sources for paper in source.papers]
@@ -33,19 +33,19 @@ def with_titles(description: Description) -> Description:
         return replace(description, notes=(*description.notes, note))
     return replace(
         description,
-        at_position=tuple(_entitled(source, titles) for source in description.at_position),
-        similar=tuple(_entitled(source, titles) for source in description.similar),
+        at_position=tuple(_with_titles(source, titles) for source in description.at_position),
+        similar=tuple(_with_titles(source, titles) for source in description.similar),
     )
 
 
 def fetch_titles(ids: Collection[str]) -> dict[str, str]:
-    """Fetch the titles of arXiv papers by their identifiers; unknown ones are left out.
+    """Fetch the titles of arXiv papers by identifier; unknown papers are skipped.
 
     Raises:
-        OSError: where arXiv does not answer.
-        xml.etree.ElementTree.ParseError: where its answer is no Atom feed.
+        OSError: arXiv does not respond.
+        xml.etree.ElementTree.ParseError: the response is not an Atom feed.
     """
-    requested = sorted(ids)[:_MOST]
+    requested = sorted(ids)[:_MAX_PAPERS]
     query = urlencode({"id_list": ",".join(requested), "max_results": len(requested)})
     with urlopen(f"{ADDRESS}?{query}", timeout=_TIMEOUT) as answer:
         feed = ET.fromstring(answer.read(_MAX_BYTES))
@@ -58,7 +58,7 @@ def fetch_titles(ids: Collection[str]) -> dict[str, str]:
     return titles
 
 
-def _entitled(source: SimilarSource, titles: Mapping[str, str]) -> SimilarSource:
+def _with_titles(source: SimilarSource, titles: Mapping[str, str]) -> SimilarSource:
     def entitle(paper: Paper) -> Paper:
         return replace(paper, title=titles.get(paper.id)) if paper.id in titles else paper
 

@@ -9,7 +9,7 @@ from hf_specclip.app import upload
 from hf_specclip.app.html import render
 from hf_specclip.app.upload import MAX_FILES, UploadError, read_upload
 from hf_specclip.classify.families import group_by_family
-from hf_specclip.describe.answers import FoundSource
+from hf_specclip.describe.answers import SourceHit
 from hf_specclip.describe.description import Description, LiteratureHit, Paper, SimilarSource
 from hf_specclip.literature import EmbeddingError
 
@@ -68,7 +68,7 @@ def test_nothing_from_a_file_or_an_index_becomes_markup():
     bad = Paper("1", "other", "title", None, "javascript:alert(1)")
     hit = LiteratureHit(1, 0.5, EVIL, (EVIL,), (paper, bad), {EVIL: EVIL})
     source = SimilarSource(1, 0.5, '"><script>', EVIL, EVIL, 1, 10, 1.0, None, None, None)
-    answer = FoundSource(1, 0.5, EVIL, EVIL, None, None, True, {EVIL: 1.0}, (source,))
+    answer = SourceHit(1, 0.5, EVIL, EVIL, None, None, True, {EVIL: 1.0}, (source,))
     found = Description(
         file=EVIL, source={"source_name": EVIL, "net_counts_0.5_8kev": 1.0, "exposure_s": 1.0,
                            "net_counts_error_0.5_8kev": 1.0, "telescope": EVIL, "arf": EVIL},

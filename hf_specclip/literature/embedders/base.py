@@ -1,4 +1,4 @@
-"""Text embedder interface and its checks."""
+"""Interface of text embedders, and validation of texts and embeddings."""
 
 from __future__ import annotations
 
@@ -11,26 +11,24 @@ from ...errors import SpecCLIPError
 
 
 class EmbeddingError(SpecCLIPError, RuntimeError):
-    """Texts could not be embedded; the message says what to do. It never holds a key."""
+    """Texts could not be embedded; the message says what to do and never contains an API key."""
 
 
 @runtime_checkable
 class TextEmbedder(Protocol):
-    """Interface of a text embedder: vectors for texts.
+    """Interface of a text embedder.
 
-    An embedder may also have a `batch_size`; the cache commits after so many texts.
+    An optional attribute `batch_size` is the number of texts between commits of the cache.
     """
 
     @property
     def name(self) -> str:
-        """Identity of the vectors: two embedders of one name give equal vectors for equal texts.
-
-        It holds the model and whatever else changes the vectors (server, weights, dimension).
-        """
+        """Unique name of the embedder: model and whatever else changes the embeddings (server,
+        weights, dimension)."""
 
     @property
     def dimension(self) -> int:
-        """Width d of the vectors."""
+        """Width d of the embeddings."""
 
     def embed(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
         """Embed texts (n, none empty); float32 (n, d)."""
@@ -40,8 +38,8 @@ def check_texts(texts: Sequence[str]) -> list[str]:
     """Return the texts as a list.
 
     Raises:
-        TypeError: for a single string, or a text that is no string.
-        ValueError: for an empty text, which has no meaning to embed.
+        TypeError: a single string, or a text that is not a string.
+        ValueError: an empty text.
     """
     if isinstance(texts, str):
         raise TypeError("texts must be a sequence of strings, not one string: wrap it in a list")
@@ -61,8 +59,8 @@ def check_vectors(vectors: np.ndarray, n: int, source: str, width: int | None = 
     """Return the vectors as float32 (n, d).
 
     Raises:
-        EmbeddingError: for another shape, another d than `width` (None: any), NaN or infinity;
-            names `source`.
+        EmbeddingError: wrong shape, another d than `width` (None: any), NaN or infinity; the
+            message names `source`.
     """
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     if vectors.ndim != 2 or len(vectors) != n or vectors.shape[1] == 0:

@@ -19,11 +19,11 @@ import numpy as np
 from ...errors import SpecCLIPError
 from .base import EmbeddingError, TextEmbedder, check_texts, check_vectors
 
-# A later format takes another name.
+# A new format must have another file name.
 CACHE_FILE = "sentence_embeddings.sqlite"
-# Seconds to wait for the commit of another process, which takes milliseconds.
+# Timeout for the commit of another process, s.
 _BUSY_SECONDS = 60.0
-# Values in one SQL statement; builds of SQLite allow 999 at the least.
+# Values per SQL statement; SQLite allows at least 999.
 _KEYS_AT_ONCE = 500
 # Texts between commits for an embedder without `batch_size`.
 _DEFAULT_BATCH = 256
@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 
 class CacheError(SpecCLIPError, RuntimeError):
-    """A cache file that cannot be used; the message names it and says what to do."""
+    """A cache file cannot be used; the message names it and says what to do."""
 
 
 def default_cache_dir() -> Path:
@@ -55,35 +55,34 @@ def default_cache_dir() -> Path:
 
 
 def recorded_spec(name: str, cache_dir: str | os.PathLike[str] | None = None) -> str | None:
-    """Return the specification that the embedder of this name was made from on this machine.
+    """Return the specification of an embedder that was used on this machine, by its name.
 
     Raises:
-        CacheError: when the cache cannot be read.
+        CacheError: the cache cannot be read.
     """
     return _File(cache_dir).embedder(name)[1]
 
 
 class CachedEmbedder:
-    """Embedder with a disk cache: no text is embedded twice, by any process.
+    """Embedder with a disk cache shared by processes.
 
-    Vectors are rounded to float16, new ones as well as stored ones. Entries are found by the
-    SHA-256 of the embedder's name and the text, so that vectors of another model, server or
-    dimension are never mixed in. A batch is stored as soon as it is computed, so a killed process
-    loses one batch at most. Processes with the same texts take turns batch by batch, and each
-    reads what the others have stored.
+    Embeddings, new or cached, are rounded to float16. The key of an entry is the SHA-256 of the
+    name of the embedder and the text, so different models, servers and dimensions are not mixed. A
+    batch is stored when it is computed, so that an interrupted process loses at most one batch.
+    Processes that embed the same texts lock batch by batch and share the results.
 
     Args:
-        embedder: computes the missing vectors.
+        embedder: embedder of texts that are not in the cache.
         cache_dir: folder of the cache; by default `default_cache_dir()`.
-        spec: how `get_embedder` makes this embedder; recorded for `recorded_spec`.
+        spec: argument of `get_embedder` for this embedder, recorded for `recorded_spec`.
 
     Attributes:
-        embedder: the embedder behind the cache.
-        path: the cache file.
+        embedder: embedder of texts that are not in the cache.
+        path: path of the cache file.
 
     Raises (`embed`):
-        EmbeddingError: when the embedder fails or answers badly.
-        CacheError: when the file is damaged or cannot be written.
+        EmbeddingError: the embedder fails or returns invalid embeddings.
+        CacheError: the file is damaged or cannot be written.
     """
 
     def __init__(
@@ -103,8 +102,8 @@ class CachedEmbedder:
 
     @property
     def dimension(self) -> int:
-        """Width of the vectors."""
-        # The stored width saves loading a model or paying for a request.
+        """Width of the embeddings."""
+        # The recorded width saves loading a model or a request to a server.
         return self._file.embedder(self.name)[0] or self.embedder.dimension
 
     def embed(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
@@ -118,14 +117,14 @@ class CachedEmbedder:
         keys = [_key(name, text) for text in texts]
         text_of = dict(zip(keys, texts, strict=True))
         found = self._file.read(name, list(text_of))
-        # By key: processes that miss the same texts form the same batches, whatever their order.
+        # Sorted, so that processes with the same texts form the same batches.
         missing = sorted(text_of.keys() - found.keys())
         size = getattr(self.embedder, "batch_size", _DEFAULT_BATCH)
         batches = range(0, len(missing), size)
         for start in tqdm(batches, "Embedding", unit="batch", disable=not (progress and missing)):
             batch = missing[start : start + size]
-            # Under the lock, another process may have stored the batch by now.
-            with self._file.turn(batch[0]):
+            with self._file.lock(batch[0]):
+                # Another process may have stored the batch in the meantime.
                 stored = self._file.read(name, batch)
                 if todo := [key for key in batch if key not in stored]:
                     new = self._ask([text_of[key] for key in todo], start, len(missing))
@@ -136,13 +135,13 @@ class CachedEmbedder:
 
     def _ask(self, texts: list[str], done: int, total: int) -> np.ndarray:
         try:
-            # Rounded first: what float16 cannot hold is no finite vector.
+            # Rounded before the check, since values may overflow float16.
             rounded = np.asarray(self.embedder.embed(texts)).astype(np.float16)
             return check_vectors(
                 rounded, len(texts), self.name, self._file.embedder(self.name)[0]
             ).astype(np.float16)
         except EmbeddingError as error:
-            # Not chained: the cause may hold the key.
+            # Not chained, since the cause may contain the API key.
             raise EmbeddingError(
                 f"{error} [{done} of {total} new texts are stored in {self.path}; rerun to "
                 "continue]"
@@ -157,10 +156,10 @@ class _File:
         self.path = folder / CACHE_FILE
 
     @contextlib.contextmanager
-    def turn(self, key: bytes) -> Iterator[None]:
-        """Hold the lock of the batch that begins with `key`; the system frees it at a crash.
+    def lock(self, key: bytes) -> Iterator[None]:
+        """Hold the lock of the batch that starts with `key`; a crash releases it.
 
-        A few files serve all batches; two batches that share one wait for each other.
+        Batches share a fixed number of lock files.
         """
         from filelock import FileLock
 
@@ -174,7 +173,7 @@ class _File:
             yield
 
     def embedder(self, name: str) -> tuple[int | None, str | None]:
-        """Return the recorded dimension and specification of an embedder, None where unknown."""
+        """Return the recorded dimension and specification of an embedder, None if unknown."""
         if not self.path.exists():
             return None, None
         with self._open() as connection:
@@ -182,10 +181,7 @@ class _File:
             return connection.execute(query, (name,)).fetchone() or (None, None)
 
     def read(self, name: str, keys: list[bytes]) -> dict[bytes, bytes]:
-        """Return the stored vectors, float16 (d,), by their keys.
-
-        A damaged entry counts as absent and is replaced.
-        """
+        """Return the stored embeddings, float16 (d,), by key; damaged entries are skipped."""
         dimension = self.embedder(name)[0]
         if dimension is None:
             return {}
@@ -205,11 +201,11 @@ class _File:
     def write(
         self, name: str, spec: str | None, keys: list[bytes], vectors: np.ndarray
     ) -> dict[bytes, bytes]:
-        """Store vectors, float16 (n, d), in one transaction; return them by their keys."""
+        """Store embeddings, float16 (n, d), in one transaction; return them by key."""
         values = [row.tobytes() for row in vectors.astype("<f2")]
         stored = dict(zip(keys, values, strict=True))
         with self._open() as connection:
-            # IMMEDIATE takes the write lock at once: two writers cannot wait for each other.
+            # IMMEDIATE takes the write lock at once, which avoids deadlocks of two writers.
             connection.execute("BEGIN IMMEDIATE")
             connection.execute(
                 "INSERT INTO embedders VALUES (?1, ?2, ?3) "
@@ -223,7 +219,7 @@ class _File:
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        """Connect to the file; a new one gets its tables."""
+        """Connect to the file and create missing tables."""
         try:
             connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
             with contextlib.closing(connection):
@@ -250,7 +246,7 @@ class _File:
 
 
 def _key(name: str, text: str) -> bytes:
-    # The length keeps name and text apart: "a" + "bc" is not "ab" + "c".
+    # With the length of the name, "a" + "bc" and "ab" + "c" have different keys.
     head = name.encode()
     body = text.encode("utf-8", "surrogatepass")
     return hashlib.sha256(len(head).to_bytes(8, "big") + head + body).digest()

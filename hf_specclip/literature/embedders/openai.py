@@ -1,4 +1,4 @@
-"""Text embedder of OpenAI, or of any server with its `/v1/embeddings`."""
+"""Text embedder of OpenAI, or of a compatible server with `/v1/embeddings`."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ DIMENSIONS = {
     "text-embedding-3-small": 1536,
     "text-embedding-3-large": 3072,
 }
-# Inputs that the API takes in a request.
+# Maximum number of inputs per request.
 MAX_INPUTS = 2048
-# Seconds to wait for an answer; tries after a lost connection or status 408, 409, 429 or 5xx, each
-# when the server asks (`Retry-After`, up to two minutes), else with growing pauses.
+# Timeout (s), and number of retries after a lost connection or status 408, 409, 429 or 5xx, with
+# the delay of `Retry-After` (up to two minutes) or exponential backoff.
 TIMEOUT, MAX_RETRIES = 60.0, 5
 _SECRETS = re.compile(r"sk-[\w-]{6,}|(?i:bearer)\s+\S+")
 # Advice for a refusal, by HTTP status.
@@ -43,11 +43,11 @@ class _TooLargeError(EmbeddingError):
 
 
 class OpenAIEmbedder:
-    """Embedder that asks OpenAI through its own client.
+    """Embedder that uses the client of OpenAI.
 
-    The key is the environment variable OPENAI_API_KEY. It is sent to the server and nowhere else:
-    not into `name`, `repr`, logs, errors, pickles or the cache. A server of your own (`base_url`)
-    may need none.
+    The API key is read from the environment variable OPENAI_API_KEY. It is sent to the server only,
+    and never part of `name`, `repr`, logs, errors, pickles or the cache. Other servers (`base_url`)
+    may not need a key.
 
     Args:
         model: name at the server.
@@ -85,12 +85,12 @@ class OpenAIEmbedder:
 
     @property
     def name(self) -> str:
-        """Model and server: all that changes the vectors."""
+        """Name of the model and address of the server."""
         return f"openai:{self.model}" + ("" if self._is_openai else f"@{self._address}")
 
     @property
     def dimension(self) -> int:
-        """Width of the vectors; a server other than OpenAI is asked once, with one word."""
+        """Width of the embeddings; for an unknown server, determined by one request."""
         if self._width is None:
             self._width = self.embed(["spectrum"]).shape[1]
         return self._width
@@ -147,8 +147,8 @@ class OpenAIEmbedder:
                 f"({error}); nothing of it was kept. Run again; if the error persists, check "
                 "base_url"
             )
-        # Raised outside the handlers, so that the client's error, which holds the request and with
-        # it the key, is not carried along.
+        # Raised outside the handlers, so that the error of the client, whose request contains the
+        # key, is not chained.
         raise failure(_scrub(message))
 
     def _in_order(self, answer: Any, n: int) -> np.ndarray:
