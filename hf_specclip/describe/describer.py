@@ -243,7 +243,7 @@ class Describer:
         return reasons_to_withhold(tuple(limitations))
 
     def zero_shot_classes(self, classes: Sequence[str] | None) -> ZeroShotClasses:
-        """Return the classes of the model, or those of some names at the model's temperature.
+        """Return the classes of the model, or named classes at the temperature of the model.
 
         A model without classes has no fitted temperature: the order of the probabilities then
         holds, their values may not.

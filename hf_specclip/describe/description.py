@@ -296,7 +296,7 @@ class Description:
         return import_module(".html", __package__).render_page([self])
 
     def plot(self, axes: Any = None) -> Any:
-        """Draw the spectrum with the most probable classes beside it.
+        """Draw the spectrum and a bar chart of the most probable classes.
 
         Args:
             axes: matplotlib axes for the spectrum alone; a new figure where None.

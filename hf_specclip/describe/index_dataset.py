@@ -184,7 +184,7 @@ def open_splits(
     folder = Path(dataset)
     if folder.is_dir():
         return read_splits(folder), {"dataset": folder.name, **_dataset_info(folder)}
-    if os.fspath(dataset).count("/") != 1:  # no id on the Hub, which would be asked for long
+    if os.fspath(dataset).count("/") != 1:  # not an id on the Hub; avoids slow retries
         raise FileNotFoundError(f"{dataset} is neither a folder nor a dataset user/name on the Hub")
     try:
         from datasets import load_dataset

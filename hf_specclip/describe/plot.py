@@ -1,4 +1,4 @@
-"""Figure of a description: the spectrum, and its most probable classes beside it."""
+"""Figure of a description: the spectrum and its most probable classes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def draw(description: Description, axes: Any = None) -> Any:
     """Draw a description.
 
     Args:
-        description: to draw.
-        axes: matplotlib axes for the spectrum alone; a new figure, with the most probable classes
-            beside it, where None.
+        description: the description.
+        axes: matplotlib axes for the spectrum only; None for a new figure with a bar chart of the
+            most probable classes.
 
     Returns:
         The matplotlib figure.

@@ -1,8 +1,8 @@
 """Posterior-predictive check of inferred variables against the observed counts.
 
 Shape and column density of the four models of the catalogue are sampled from their predicted
-intervals, weighted by the likelihood of the counts, and folded through the response. The p-value of
-the spectrum is that of the Poisson deviance of replicated spectra. The fraction of counts in a
+intervals, weighted by the likelihood of the counts, and folded through the response. The p-value
+compares the Poisson deviance of the counts with replicated spectra. The fraction of counts in a
 band, or in a line-wide window relative to its neighbourhood, is compared with the samples by
 binomial tails (Gelman, Meng & Stern 1996, Statistica Sinica 6, 733; Protassov et al. 2002, ApJ 571,
 545). The normalisation is fixed to the total counts.
@@ -112,8 +112,8 @@ def check_description(spectrum: XRaySpectrum, variables: Sequence[Any]) -> Poste
     """Compare inferred variables with the spectrum they were inferred from.
 
     Args:
-        spectrum: spectrum with an effective area; without a redistribution matrix, that of ACIS is
-            assumed.
+        spectrum: spectrum with an effective area; the energy resolution of ACIS-S is assumed
+            without a redistribution matrix.
         variables: inferred variables (`Variable` of a description).
 
     Returns:

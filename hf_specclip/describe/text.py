@@ -55,8 +55,8 @@ def _inferred_lines(description: Description) -> list[str]:
         lines.append("\n  inferred catalogue variables with 68 % and 90 % intervals")
         fitted = fit_values(description.fit)
         for variable in description.variables:
-            beside = f"fit {fitted[variable.name]}" if variable.name in fitted else ""
-            lines.append(f"    {_variable_line(variable):<79} {beside}".rstrip())
+            fit = f"fit {fitted[variable.name]}" if variable.name in fitted else ""
+            lines.append(f"    {_variable_line(variable):<79} {fit}".rstrip())
         if hidden := [name for name in VARIABILITY if name in description.withheld]:
             lines.append(
                 f"    not inferred: {', '.join(hidden)} ({description.withheld[hidden[0]]})"

@@ -56,7 +56,7 @@ _THINGS = {kind: _compile(pattern) for kind, pattern in _TABLES["things"].items(
 _KELVIN = 8.61733e-8  # keV
 # Units that need a name or an object next to the number, and the kind of quantity they may give.
 _DIMENSIONS = {"energy": "temperature", "length": "distance", "time": "period"}
-# Dimensionless kinds, and those of them with a linear scale.
+# Dimensionless kinds, and kinds with a linear scale.
 _UNITLESS = ("photon_index", "redshift", "abundance", "hardness")
 _LINEAR = ("photon_index", "hardness")
 # Hardness ratio of other bands than in the catalogue.
@@ -418,8 +418,8 @@ def _numbers(quantity: Quantity) -> tuple[float, ...]:
 
 
 def scaled(kind: str, value: float) -> float:
-    """Standardise a value: its logarithm, that of 1 + z for redshifts, or the value itself for
-    photon index and hardness."""
+    """Standardise a value: log10(value), log10(1 + z) for redshifts, or the value itself for photon
+    index and hardness."""
     _, _, centre, spread = _LIMITS[kind]
     if kind in _LINEAR:
         return (value - centre) / spread

@@ -1,1 +1,1 @@
-"""Models, configurations, feature extraction and pipelines: the files saved beside weights."""
+"""Models, configurations, feature extraction and pipelines, saved with the weights as code."""

@@ -357,9 +357,9 @@ class SpecCLIPMoEDistribution(SpecCLIPMoENetwork):
     def median(self, probabilities: torch.Tensor) -> torch.Tensor:
         """Compute medians (batch, variables) of histograms (batch, variables, bins).
 
-        The probability of an atom (a bin with a single value) lies at that value; that of another
-        bin lies half below and half above its median. Quantiles between the values of two bins are
-        interpolated linearly.
+        An atom (a bin with a single value) has all its probability at that value; another bin has
+        half of it below and half above its median. Quantiles between two bins are interpolated
+        linearly.
         """
         cumulative = probabilities.cumsum(dim=2)
         half = torch.where(self.atom, 0.0, probabilities / 2)

@@ -461,7 +461,7 @@ class SpecCLIPModel(SpecCLIPPreTrainedModel):
     def inverse_temperature(self) -> torch.Tensor:
         """Return the scale of the cosines in the logits, at most `MAX_LOGIT_SCALE`."""
         scale = at_least_float32(self.logit_scale).exp()
-        # Straight-through gradient: that of a clamp is zero beyond the limit, so that the
+        # Straight-through gradient: a clamp has no gradient beyond the limit, so that the
         # temperature would stay there.
         return scale + (scale.clamp(max=MAX_LOGIT_SCALE) - scale).detach()
 

@@ -57,7 +57,7 @@ class SpectrumPipeline(Pipeline):
 
         Args:
             spectra: see the class.
-            kwargs: `batch_size`, and those of the task.
+            kwargs: `batch_size`, and the call arguments of the pipeline.
         """
         columns = {name: kwargs.pop(name) for name in _COLUMNS if name in kwargs}
         items = _items(spectra, columns)

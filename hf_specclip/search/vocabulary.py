@@ -1,6 +1,6 @@
 """Vocabulary of the training texts of a model: document frequencies of words, and sentences.
 
-Queries are checked against it, since a model knows nothing of words outside its training texts.
+Queries are checked against it, since a model cannot embed words outside its training texts well.
 """
 
 from __future__ import annotations
