@@ -14,10 +14,10 @@ from .from_table.command import add_commands as add_own_commands
 from .simulation.command import add_commands as add_simulation_commands
 from .tables.command import add_command as add_tables_command
 
-# These need the packages that reach the archives, and are read where they are asked for.
+# Imported on demand, as they need the extra `build`.
 FROM_THE_SKY = {
     "build": (".sky.command", "build from the Chandra Source Catalog, archive and literature"),
-    "prompts": (".sky.literature.compare_prompts", "measure the prompts of summaries"),
+    "prompts": (".sky.literature.compare_prompts", "compare prompts for summaries"),
 }
 EPILOG = """\
 examples:
@@ -28,9 +28,9 @@ examples:
   specclip dataset tables my_tables --output runs/mine
   specclip dataset build --source csc --names names.txt --output runs/mine
 
-The output is a folder that `datasets.load_dataset(FOLDER)` opens with its four splits (train,
-calibration, validation, test) and that training takes as --dataset. No split cuts a group:
-sources that share an observation, a host or a paper stay together.
+The output is a folder for `datasets.load_dataset(FOLDER)` and for `--dataset` in training. It has
+four splits (train, calibration, validation, test); sources that share an observation, a host or a
+paper are in the same split.
 """
 
 
@@ -38,10 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        arguments: without the program's name; those of the process where None.
+        arguments: default `sys.argv[1:]`.
 
     Returns:
-        0, or 2 where the input is at fault (the message says what to do).
+        0, or 2 for invalid input.
     """
     parser = argparse.ArgumentParser(
         prog="specclip dataset",

@@ -1,4 +1,4 @@
-"""Domain of a dataset: axis, texts and variables, where they are not those of X-ray spectra."""
+"""Domain of a dataset: spectral axis, text sections and target variables."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from hf_specclip.models.variables_specclip import AXIS, SECTIONS
 
 @dataclass(frozen=True)
 class Domain:
-    """Axis, texts and variables of a dataset; the number of bins and their range stand beside it.
+    """Spectral axis, text sections and target variables of a dataset; X-ray by default.
 
     Attributes:
-        axis: axis along which counts are binned, such as `energy`, `wavelength` or `time`.
-        axis_unit: its unit; the range of the axis must stay below 1,000 of it.
-        sections: names of the texts of a summary, in the order of their embeddings.
-        variables: `(name, unit)` of each target variable; None for the 20 of the catalogue. A
-            variable of one's own may have a 68 % interval, in `<name>_lolim` and `<name>_hilim`.
-        on_sky: True when every row needs a position.
+        axis: axis of the counts, such as `energy`, `wavelength` or `time`.
+        axis_unit: unit of the axis, in which its range must be below 1,000.
+        sections: names of the sections of a summary, in the order of their embeddings.
+        variables: `(name, unit)` of each target variable; None for the 20 of the catalogue.
+            68 % intervals are in optional columns `<name>_lolim` and `<name>_hilim`.
+        on_sky: True if every row needs a position.
 
     Raises:
-        ValueError: for names that are empty or repeated.
+        ValueError: empty or repeated names.
     """
 
     axis: str = AXIS[0]
@@ -45,7 +45,7 @@ class Domain:
         """Read a domain from the content of `specclip_dataset.json`.
 
         Raises:
-            ValueError: naming the key that is not what it must be.
+            ValueError: invalid value; the message names the key.
         """
         if not isinstance(content, Mapping):
             raise ValueError(f"domain is {content!r}, not an object")
@@ -71,7 +71,7 @@ class Domain:
         return cls(**values, sections=tuple(sections), variables=variables, on_sky=on_sky)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON holds them."""
+        """Return values for JSON."""
         return {
             "axis": self.axis,
             "axis_unit": self.axis_unit,

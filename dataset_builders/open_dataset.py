@@ -1,4 +1,4 @@
-"""Opening of datasets in any form: a folder, local tables, or a repository on the Hub."""
+"""Loading of datasets from a folder, local tables, or the Hub."""
 
 from __future__ import annotations
 
@@ -21,23 +21,20 @@ from .tables.builder import LocalTables, is_tables_folder
 def load(
     dataset: str | Path, cache_dir: str | Path | None = None
 ) -> tuple[DatasetDict, SpecCLIPDatasetInfo]:
-    """Open a dataset.
-
-    Folders are read as they are; a cache holds only datasets built from tables and downloads.
+    """Load a dataset.
 
     Args:
-        dataset: folder in the contract's form, folder of local tables (built into the contract's
-            form once, under `cache_dir`, as `LocalTables` does by default), or id of a dataset on
-            the Hub.
-        cache_dir: cache; that of `datasets` where None.
+        dataset: dataset folder, folder of local tables (converted once, in the cache), or id of a
+            dataset on the Hub.
+        cache_dir: cache for converted tables and downloads; default that of `datasets`.
 
     Returns:
         The four splits, and the description of the dataset.
 
     Raises:
-        DatasetFolderError: when the folder is neither, or damaged, or nothing has that name.
-        LocalTablesError: when the tables are.
-        ContractError: when rows break the contract.
+        DatasetFolderError: the dataset does not exist or is damaged.
+        LocalTablesError: invalid tables.
+        ContractError: rows violate the contract.
     """
     folder = Path(dataset)
     if folder.is_dir():
@@ -64,7 +61,7 @@ def _load_from_hub(name: str, cache_dir: str | None) -> tuple[DatasetDict, SpecC
         path = hf_hub_download(name, INFO_FILE, repo_type="dataset", cache_dir=cache_dir)
         info = read_info(Path(path).parent)
     except (RepositoryNotFoundError, LocalEntryNotFoundError) as error:
-        # The second is raised where the Hub is not reached, which is not the same as not there.
+        # LocalEntryNotFoundError: the Hub cannot be reached.
         raise _not_on_hub(name, error) from error
     except EntryNotFoundError:
         pass
@@ -83,14 +80,14 @@ def _not_on_hub(name: str, error: Exception) -> DatasetFolderError:
 
 
 def _build_once(tables: LocalTables, cache_dir: str | Path | None) -> Path:
-    """Build tables into a folder named by the hash of their content, unless it is there."""
+    """Convert tables to a cached dataset folder, named by the hash of their content."""
     root = Path(config.HF_DATASETS_CACHE if cache_dir is None else cache_dir) / "specclip"
     built = root / f"{tables.folder.resolve().name}-{tables.key[:16]}"
     if not is_dataset_folder(built):
         try:
             tables.write(built, progress=True)
         except DatasetFolderError:
-            # Another process was faster; its rows are the same.
+            # Another process may have written the same rows first.
             if not is_dataset_folder(built):
                 raise
         print(tables.plan.counts)

@@ -1,8 +1,7 @@
-"""Groups of rows that share a source, field, host or paper, and the splits over them.
+"""Grouped splits: rows that share a source, field, host or paper are in the same split.
 
-Two detections share a field, a host or a paper far more often than chance, and each of these
-shows both in the spectrum (exposure, chip, response) and in the text. A split that cuts a group
-measures how well a model remembers the field, so everything that is connected stays together.
+Field, host and paper are visible both in the spectrum (exposure, chip, response) and in the text.
+If related rows were in different splits, a model could score by recognising the field.
 """
 
 from __future__ import annotations
@@ -25,23 +24,23 @@ FRACTIONS: Mapping[str, float] = {
     "validation": 0.15,
     "test": 0.15,
 }
-# A component with a larger share of the rows would be most of a small split by itself.
+# A larger component would dominate a small split.
 LARGEST_SHARE = 0.05
-# Draws tried; the one closest to the wanted shares is kept.
+# Number of random draws; the one closest to `FRACTIONS` is used.
 ATTEMPTS = 4
 
 
 def count_sources_of_papers(
     source_names: Sequence[str], papers: Sequence[Sequence[str]]
 ) -> Counter[str]:
-    """Count the sources whose summaries each paper is behind.
+    """Count the sources of each paper.
 
     Args:
-        source_names: name of the source, per row.
-        papers: identifiers of the papers behind its summary, per row.
+        source_names: source name of each row.
+        papers: identifiers of the papers of each row.
 
     Returns:
-        Number of different sources for each paper identifier.
+        Number of distinct sources by paper identifier.
     """
     pairs = {
         (paper, source) for source, ids in zip(source_names, papers, strict=True) for paper in ids
@@ -111,7 +110,7 @@ def split_groups(
     seed: int = 0,
     fractions: Mapping[str, float] = FRACTIONS,
 ) -> np.ndarray:
-    """Give every row a split, keeping groups whole and the shares close to `fractions`.
+    """Assign rows to splits by group, with sizes close to `fractions`.
 
     A group with more than `LARGEST_SHARE` of the rows goes to `train`. The others are drawn in a
     seeded order; each goes to a split with a chance in proportion to what that split still lacks.
@@ -148,7 +147,7 @@ def split_groups(
 
 
 def hash_splits(groups: Sequence[str]) -> np.ndarray:
-    """Give every row the split that the name of its group has, whatever the other rows are.
+    """Assign rows to splits by the hash of their group name, independently of other rows.
 
     The sha256 of the name modulo 100 is below 69 in `train`, 69 in `calibration`, below 85 in
     `validation`, and 85 or more in `test`. Shares are those of `FRACTIONS` for many groups only.

@@ -1,6 +1,6 @@
-"""`LocalTables`: a dataset from Parquet tables of detections and sources.
+"""Dataset builder for local Parquet tables of detections and sources.
 
-The folder of the tables holds
+Files in the folder:
 
     detections.parquet   one row per detection
     sources.parquet      one row per source
@@ -9,25 +9,25 @@ The folder of the tables holds
 
 Columns of detections.parquet:
 
-    name                       of the source, a row of sources.parquet
-    obsid, obi, region_id      whole numbers
+    name                       source name, as in sources.parquet
+    obsid, obi, region_id      integers
     ra, dec                    degrees, ICRS
     livetime                   s
-    pi_counts, pi_background   lists of counts in 1,024 PI channels of 14.6 eV, from channel 1 on
-    background_scale           factor that turns background-region counts into aperture counts
+    pi_counts, pi_background   lists of counts in 1,024 PI channels of 14.6 eV, from channel 1
+    background_scale           ratio of aperture to background counts (areas and exposures)
     response                   optional, name in responses.json
     detector, theta, year      optional, as in the contract
     hard_hm, …                 optional, variables of the contract with `_lolim` and `_hilim`;
-                               null, nan, −99, −999 or −9999 where not measured
+                               null, nan, −99, −999 or −9999 if missing
 
 Columns of sources.parquet:
 
     name                         unique
-    papers                       lists of {id, title, abstract, about, xray, year, id_type}; only
-                                 `id` (bibcode, arXiv number or DOI) is needed, `abstract` gives
-                                 the summary
+    papers                       lists of {id, title, abstract, about, xray, year, id_type}; `id`
+                                 (bibcode, arXiv number or DOI) is required, and `abstract` is
+                                 used for the summary
     aliases, host, source_class  optional
-    group                        optional, groups that no split may cut
+    group                        optional, groups to be kept within a split
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ from .plan import Plan, classes_and_groups, make_plan
 VERSION = "0.1.0"
 DETECTIONS_FILE, SOURCES_FILE = "detections.parquet", "sources.parquet"
 RESPONSES_FILE, RESPONSES_FOLDER = "responses.json", "responses"
-# Detections held at once: 1,024 channels twice, about 16 MB.
+# Detections per batch, about 16 MB.
 BATCH = 1000
 
 _INTEGERS = ("obsid", "obi", "region_id")
@@ -89,17 +89,17 @@ _VARIABLES = (
     *(f"{name}_{end}" for name in LIMITED_VARIABLES for end in ("lolim", "hilim")),
 )
 DESCRIPTION = """\
-Detections of PI channels (14.6 eV, first channel 1) dealt over the energy bins by a multinomial
-draw with the overlap fractions, seeded by the detection; effective area from the response named in
-the row. {texts} Values that mean "not measured" became null.
+Counts in PI channels (14.6 eV, first channel 1), rebinned to the energy bins by a multinomial draw
+with the overlap fractions, seeded by the detection; effective area from the response named in the
+row. {texts} Sentinels for missing values are null.
 """
 SUMMARIES = (
     "Summaries are sentences taken from the abstracts of the source's papers, without a language "
     "model."
 )
 ABSTRACTS = (
-    "The section identity holds titles and abstracts of the X-ray papers about the source itself, "
-    "as they are; the other sections are empty."
+    "The section identity contains unmodified titles and abstracts of X-ray papers about the "
+    "source itself; the other sections are empty."
 )
 
 
@@ -110,18 +110,19 @@ def is_tables_folder(folder: str | Path) -> bool:
 
 
 class LocalTables:
-    """Local tables as a dataset.
+    """Dataset from local tables.
 
     Args:
-        folder: of the tables; the module's docstring lists their columns.
-        survey_limit: papers behind more sources link none and feed no summary alone.
-        keep_survey_only: keep sources that only such papers are about, too.
-        abstracts: titles and abstracts as they are in place of summaries, of the papers whose
-            `about` is `source` and whose `xray` is true; other sources are left out.
-        seed: of the splits; None for those of `hash_splits`.
+        folder: folder of the tables; see the module for their columns.
+        survey_limit: papers about more sources are surveys: they do not link sources, and no
+            summary is based on surveys alone.
+        keep_survey_only: keep sources with surveys only.
+        abstracts: use unmodified titles and abstracts of papers with `about` = `source` and
+            `xray` = true instead of summaries; other sources are excluded.
+        seed: seed of the splits; None for `hash_splits`.
 
     Raises:
-        LocalTablesError: when a file is missing.
+        LocalTablesError: a file is missing.
     """
 
     def __init__(
@@ -147,7 +148,7 @@ class LocalTables:
 
     @property
     def key(self) -> str:
-        """Hash of all that decides the rows: files, settings and code."""
+        """Hash of files, settings and code."""
         names = [self.folder / name for name in (DETECTIONS_FILE, SOURCES_FILE, RESPONSES_FILE)]
         responses = sorted((self.folder / RESPONSES_FOLDER).glob("*"))
         files = [
@@ -161,7 +162,7 @@ class LocalTables:
 
     @cached_property
     def plan(self) -> Plan:
-        """Detections that become rows, with their texts, groups and splits."""
+        """Selected detections, with texts, groups and splits."""
         return make_plan(
             self.folder / SOURCES_FILE,
             self.folder / DETECTIONS_FILE,
@@ -184,7 +185,7 @@ class LocalTables:
         )
 
     def streams(self) -> dict[str, TableStream]:
-        """Make the rows of each split while they are read."""
+        """Return a lazy stream of tables for each split."""
         schema = contract_features().arrow_schema
         return {
             split: TableStream(int((self.plan.split == split).sum()), schema, self.tables(split))
@@ -195,18 +196,18 @@ class LocalTables:
         """Write the dataset into a folder; see `write_dataset`.
 
         Raises:
-            LocalTablesError: naming file, column, row and mend.
-            DatasetFolderError: when the folder may not be written, or there are no rows.
+            LocalTablesError: invalid cell; the message names file, column and row.
+            DatasetFolderError: the folder cannot be written, or there are no rows.
         """
         return write_dataset(
             output, self.streams(), self.description(), overwrite=overwrite, progress=progress
         )
 
     def tables(self, split: str) -> Iterator[pa.Table]:
-        """Yield the rows of a split, a batch of detections at a time.
+        """Yield the rows of a split in batches.
 
         Raises:
-            LocalTablesError: naming file, column, row and mend.
+            LocalTablesError: invalid cell; the message names file, column and row.
         """
         schema = contract_features(N_BINS).arrow_schema
         for part, rows, areas in self._batches(self.plan.split == split):
@@ -223,10 +224,10 @@ class LocalTables:
             yield _contract_table(part, rows, of_source, areas, path, schema)
 
     def detections(self) -> pa.Table:
-        """Return all detections, with and without texts, in the columns of spectra alone.
+        """Return all detections, with and without texts, in the columns of `spectra_features`.
 
         Raises:
-            LocalTablesError: naming file, column, row and mend.
+            LocalTablesError: invalid cell; the message names file, column and row.
         """
         path, schema = self.folder / DETECTIONS_FILE, spectra_features(N_BINS).arrow_schema
         classes, groups = classes_and_groups(self.folder / SOURCES_FILE, path)
@@ -239,9 +240,9 @@ class LocalTables:
         )  # fmt: skip
 
     def _batches(
-        self, chosen: np.ndarray
+        self, mask: np.ndarray
     ) -> Iterator[tuple[pa.Table, np.ndarray, dict[str, np.ndarray]]]:
-        """Yield the chosen detections with their rows in the table, and the areas by response."""
+        """Yield selected detections, their row numbers, and the effective areas by response."""
         path = self.folder / DETECTIONS_FILE
         areas = _read_areas(self.folder)
         file = pq.ParquetFile(path)
@@ -253,7 +254,7 @@ class LocalTables:
         columns = [name for name in wanted if name in file.schema_arrow.names]
         start = 0
         for batch in file.iter_batches(BATCH, columns=columns):
-            rows = np.flatnonzero(chosen[start : start + len(batch)])
+            rows = np.flatnonzero(mask[start : start + len(batch)])
             if rows.size:
                 yield pa.Table.from_batches([batch]).take(rows), start + rows, areas
             start += len(batch)
@@ -267,7 +268,7 @@ def _contract_table(
     path: Path,
     schema: pa.Schema,
 ) -> pa.Table:
-    """Return rows in the columns of a schema; `of_source` has those that come from their source."""
+    """Return rows in the columns of a schema; `of_source` has the columns of the source table."""
     identity = {name: integers(part, name, rows, path) for name in _INTEGERS}
     numbers = {name: finite_numbers(part, name, rows, path) for name in _NUMBERS}
     _check_ranges(numbers, rows, path)
@@ -344,7 +345,7 @@ def _read_areas(folder: Path) -> dict[str, np.ndarray]:
     centres = (edges[1:] + edges[:-1]) / 2
     areas = {}
     for name, file in files.items():
-        # A name in a table is data: it may not point out of the folder.
+        # Untrusted file names must not point outside the folder.
         if Path(file).name != file:
             raise LocalTablesError(
                 f"{path}, response {name!r}: {file!r} must be a file name in {RESPONSES_FOLDER}/"

@@ -1,4 +1,4 @@
-"""Readers of table columns; every error names file, row, column, problem and mend."""
+"""Readers of table columns; errors name file, row, column, problem and correction."""
 
 from __future__ import annotations
 
@@ -21,20 +21,16 @@ MAX_INTEGER = 2**31 - 1
 
 
 class LocalTablesError(SpecCLIPError, ValueError):
-    """Tables that cannot be used; the message names the file, column, row and mend."""
+    """Invalid tables; the message names file, column, row and correction."""
 
 
 def refuse(path: Path, column: str, row: int, problem: str, mend: str) -> NoReturn:
-    """Raise the error of one cell.
-
-    Raises:
-        LocalTablesError: always.
-    """
+    """Raise a `LocalTablesError` for a cell."""
     raise LocalTablesError(f"{path}, row {row}, column {column!r}: {problem}; {mend}")
 
 
 def read_columns(path: Path, required: tuple[str, ...], optional: tuple[str, ...]) -> pa.Table:
-    """Read columns of a Parquet file; optional ones where they are there."""
+    """Read required columns of a Parquet file, and optional ones if present."""
     try:
         schema = pq.read_schema(path)
         missing = [name for name in required if name not in schema.names]
@@ -47,12 +43,12 @@ def read_columns(path: Path, required: tuple[str, ...], optional: tuple[str, ...
 
 
 def cells(table: pa.Table, name: str) -> list[Any]:
-    """Return the values of a column, None where the table has no such column."""
+    """Return the values of a column; all None if the column is missing."""
     return table[name].to_pylist() if name in table.column_names else [None] * len(table)
 
 
 def required_texts(table: pa.Table, name: str, path: Path) -> list[str]:
-    """Return a column of texts without empty cells."""
+    """Return a text column; raise an error for empty cells."""
     texts = cells(table, name)
     for row, text in enumerate(texts):
         if not isinstance(text, str) or not text.strip():
@@ -66,13 +62,13 @@ def optional_texts(table: pa.Table, name: str) -> list[str | None]:
 
 
 def integers(table: pa.Table, name: str, rows: np.ndarray, path: Path) -> np.ndarray:
-    """Return whole numbers (n,) int64.
+    """Return integers, (n,) int64.
 
     Args:
         table: n rows of the file.
-        name: of the column.
-        rows: their numbers in the file, for messages.
-        path: of the file.
+        name: column.
+        rows: row numbers in the file, for error messages.
+        path: file name, for error messages.
     """
     values = finite_numbers(table, name, rows, path)
     bad = (values != np.floor(values)) | (np.abs(values) > MAX_INTEGER)
@@ -83,7 +79,7 @@ def integers(table: pa.Table, name: str, rows: np.ndarray, path: Path) -> np.nda
 
 
 def finite_numbers(table: pa.Table, name: str, rows: np.ndarray, path: Path) -> np.ndarray:
-    """Return numbers (n,) float64 that all rows have; arguments as those of `integers`."""
+    """Return finite numbers, (n,) float64; raise an error for missing values."""
     values = _numbers(table, name, rows, path)
     bad = ~np.isfinite(values) | np.isin(values, SENTINELS)
     if bad.any():
@@ -93,7 +89,7 @@ def finite_numbers(table: pa.Table, name: str, rows: np.ndarray, path: Path) -> 
 
 
 def measured_numbers(table: pa.Table, name: str, rows: np.ndarray, path: Path) -> np.ndarray:
-    """Return numbers (n,), nan where the table says that nothing was measured."""
+    """Return numbers (n,), nan for missing values and sentinels."""
     values = _numbers(table, name, rows, path).copy()
     values[~np.isfinite(values) | np.isin(values, SENTINELS)] = np.nan
     return values

@@ -69,8 +69,8 @@ def run(options: argparse.Namespace) -> int:
     """Write the dataset; returns 0.
 
     Raises:
-        LocalTablesError: naming file, column, row and mend.
-        DatasetFolderError: when the output may not be written.
+        LocalTablesError: invalid cell; the message names file, column and row.
+        DatasetFolderError: the output cannot be written.
     """
     check_may_write(options.output, overwrite=options.overwrite)
     start = time.monotonic()

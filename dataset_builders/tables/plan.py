@@ -1,4 +1,4 @@
-"""Plan of a dataset from local tables: detections that become rows, texts, groups and splits."""
+"""Rows, texts, groups and splits of a dataset from local tables."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _BIBCODE = re.compile(r"(\d{4})[A-Za-z0-9.&]{14}[A-Za-z.]")
 
 @dataclass(frozen=True)
 class BuildCounts:
-    """Numbers of sources and detections, and of those left out by reason.
+    """Numbers of sources and detections, and of excluded sources by reason.
 
     Attributes:
-        detections, sources: in the tables.
-        without_papers: sources without any paper.
-        survey_only: sources whose papers are all behind more sources than the limit.
-        without_text: sources whose papers gave no sentence.
-        rows: detections that became rows.
+        detections, sources: numbers in the tables.
+        without_papers: sources without papers.
+        survey_only: sources with surveys only.
+        without_text: sources without a sentence in their abstracts.
+        rows: detections in the dataset.
     """
 
     detections: int
@@ -48,15 +48,15 @@ class BuildCounts:
 
 @dataclass(frozen=True)
 class Plan:
-    """Detections that become rows, and the facts they share with their source.
+    """Selected detections, with the texts of their sources.
 
     Attributes:
-        split: split of each detection of the table, empty where it becomes no row.
+        split: split of each detection of the table, empty if excluded.
         group: group of each detection.
-        source: index into the lists below, −1 where the source has no summary.
-        summaries, papers, classes: of each source that has a summary.
-        writer: of the summaries, as in the contract.
-        counts: numbers of rows and of what was left out.
+        source: index into the lists below, −1 if the source has no summary.
+        summaries, papers, aliases, classes: of each source with a summary.
+        writer: column `writer` of the contract.
+        counts: numbers of rows and exclusions.
     """
 
     split: np.ndarray
@@ -72,7 +72,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class SourceTable:
-    """Columns of the table of sources, checked."""
+    """Validated columns of the table of sources."""
 
     path: Path
     names: list[str]
@@ -96,18 +96,17 @@ def make_plan(
     abstracts: bool,
     seed: int | None,
 ) -> Plan:
-    """Choose the detections that become rows, write their summaries, and draw groups and splits.
+    """Select detections, summarise their sources, and assign groups and splits.
 
     Args:
-        sources_path, detections_path: of the tables.
-        survey_limit: a paper behind more sources is a survey.
-        keep_survey_only: keep sources that only surveys are about.
-        abstracts: use titles and abstracts as they are, of the papers about the source itself that
-            speak of X-rays, in place of summaries.
-        seed: of the splits; None for those of `hash_splits`.
+        survey_limit: papers about more sources are surveys.
+        keep_survey_only: keep sources with surveys only.
+        abstracts: use unmodified titles and abstracts of X-ray papers about the source itself
+            instead of summaries.
+        seed: seed of the splits; None for `hash_splits`.
 
     Raises:
-        LocalTablesError: naming file, column, row and mend.
+        LocalTablesError: invalid cell; the message names file, column, row and correction.
     """
     sources = read_sources(sources_path)
     detections = read_columns(detections_path, ("name", "obsid"), ())
@@ -172,10 +171,10 @@ def classes_and_groups(sources_path: Path, detections_path: Path) -> tuple[np.nd
 
 
 def identify(identifier: str) -> tuple[str, int | None]:
-    """Return the type of a paper's identifier and the year it states.
+    """Return the type of a paper's identifier and the year it contains.
 
     Returns:
-        `bibcode`, `arxiv` or `doi`; and the year, None where the identifier has none.
+        `bibcode`, `arxiv` or `doi`; and the year, or None.
     """
     if identifier.startswith("10."):
         return "doi", None
@@ -190,10 +189,10 @@ def identify(identifier: str) -> tuple[str, int | None]:
 
 
 def read_sources(path: Path) -> SourceTable:
-    """Read and check the table of sources.
+    """Read and validate the table of sources.
 
     Raises:
-        LocalTablesError: naming file, column, row and mend.
+        LocalTablesError: invalid cell; the message names file, column, row and correction.
     """
     table = read_columns(path, ("name", "papers"), ("aliases", "host", "source_class", "group"))
     names = required_texts(table, "name", path)
@@ -227,11 +226,10 @@ def _match_sources(detections: pa.Table, path: Path, sources: SourceTable) -> np
 def _groups(
     sources: SourceTable, of_source: np.ndarray, obsids: np.ndarray, survey_limit: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the group of each row, and the component that no split may cut.
+    """Return the group of each row, and the connected component used for the splits.
 
-    The two are the same connected components, unless the table brings groups of its own. Those are
-    kept as they are; but they may part sources that share a field, a host or a paper, so splits
-    are drawn over the components that join them.
+    They are identical unless the table has a column `group`. These groups are kept, but they may
+    separate sources that share a field, host or paper, which must be in the same split.
     """
     table_groups = None
     if sources.groups is not None:
@@ -253,7 +251,7 @@ def _groups(
 
 
 def _summarise(sources: SourceTable, source: int, surveys: set[str]) -> dict[str, str | None]:
-    # Imported here: sentences are split with tools that a look at the columns need not wait for.
+    # Imported here, as it is slow.
     from hf_specclip.literature import extractive_summary
 
     papers = sources.papers[source]
@@ -278,7 +276,7 @@ def _own_abstracts(papers: list[dict[str, Any]]) -> dict[str, str | None]:
 
 
 def _papers(cell: Any, path: Path, row: int) -> list[dict[str, Any]]:
-    """Return the papers of a source, each once, in the order of the table."""
+    """Return the papers of a source without duplicates, in the order of the table."""
     papers: dict[str, dict[str, Any]] = {}
     for paper in cell or []:
         if not isinstance(paper, dict) or not isinstance(paper.get("id"), str) or not paper["id"]:
@@ -288,7 +286,7 @@ def _papers(cell: Any, path: Path, row: int) -> list[dict[str, Any]]:
 
 
 def paper_row(paper: dict[str, Any]) -> dict[str, Any]:
-    """Return a paper in the contract's columns; type and year are those its identifier states."""
+    """Return a paper in the contract's columns; missing type and year are from its identifier."""
     id_type, id_year = identify(paper["id"])
     year = paper.get("year")
     return {

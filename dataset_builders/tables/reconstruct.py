@@ -1,7 +1,7 @@
 """Spectra of catalogue sources, reconstructed from counts in bands, fits and hardness ratios.
 
-A reconstructed spectrum is no observation: its counts in the three bands of the catalogue are the
-catalogue's, or follow its hardness ratios, and the shape inside a band is a model's.
+A reconstructed spectrum is not an observation: its counts in the three bands are those of the
+catalogue or follow its hardness ratios, and the shape within a band is that of a model.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from ..simulation.instrument import (
 )
 
 NAMES = ("s", "m", "h")
-# Energies at which the catalogue takes the effective area of a band, keV.
+# Effective energies of the bands in the catalogue, keV.
 AREA_ENERGIES = {"s": 0.92, "m": 1.56, "h": 3.8}
-# Grid of absorbed power laws that hardness ratios are compared with; 1e20 cm⁻².
+# Grid of absorbed power laws for matching hardness ratios; columns in 1e20 cm⁻².
 INDICES = np.arange(-1.0, 6.01, 0.1)
 COLUMNS = np.concatenate([[0.0], np.geomspace(0.5, 2_000.0, 60)])
 EXPOSURES = 2_000.0, 300_000.0  # s
 _KEV = 1.602177e-9  # erg
-_NH_UNIT = 1e2  # of the catalogue's columns in those of `phabs`
+_NH_UNIT = 1e2  # 1e22 cm⁻² (`phabs`) in 1e20 cm⁻² (catalogue)
 _MODELS = {"powlaw": power_law, "bb": black_body, "brems": bremsstrahlung}
 
 
@@ -100,10 +100,10 @@ def band_sums(values: np.ndarray) -> np.ndarray:
 
 
 def match_hardness(hardness: np.ndarray, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-    """Find the absorbed power laws whose hardness ratios are nearest.
+    """Find the absorbed power laws with the nearest hardness ratios.
 
     Args:
-        hardness: hm, hs, ms of the catalogue, (n, 3); an unknown one (nan) does not count.
+        hardness: hm, hs, ms of the catalogue, (n, 3); nan is ignored.
         epoch: index into `load_epochs()`.
 
     Returns:
@@ -119,7 +119,7 @@ def match_hardness(hardness: np.ndarray, epoch: int) -> tuple[np.ndarray, np.nda
 
 
 def match_bands(net: np.ndarray, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-    """Find the absorbed power laws nearest to net counts in the three bands, (n, 3)."""
+    """Find the absorbed power laws nearest to net counts (n, 3) in the three bands."""
     flux = np.maximum(net, 0.5) / band_areas(epoch)
     s, m, h = flux.T
     ratios = np.stack([(h - m) / (h + m), (h - s) / (h + s), (m - s) / (m + s)], axis=1)
@@ -132,12 +132,12 @@ def background_shape(epoch: int) -> np.ndarray:
 
 
 def deal_bands(counts: np.ndarray, shape: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Deal the counts of the bands over their bins.
+    """Distribute the counts of the bands over their bins by multinomial draws.
 
     Args:
-        counts: (n, 3) in the soft, medium and hard band; what a shape has above 7 keV is drawn
-            in proportion to the hard band.
-        shape: expected counts up to a factor in each band, (n, N_BINS).
+        counts: (n, 3) in the soft, medium and hard band; counts above 7 keV are Poisson draws
+            scaled to the hard band.
+        shape: expected counts, up to a factor per band, (n, N_BINS).
         random: generator.
 
     Returns:
@@ -170,18 +170,18 @@ def reconstruct_rows(
         `counts`, `background_counts` (n, N_BINS) int32 and `effective_area` (n, N_BINS), cm².
     """
     epoch = int(rows["epoch"])
-    behind = rows["scale"][:, None] * rows["background"]
-    net = np.maximum(rows["counts"] - behind, 0.0)
+    scaled_background = rows["scale"][:, None] * rows["background"]
+    net = np.maximum(rows["counts"] - scaled_background, 0.0)
     shape, nh, model = rows["shape"].copy(), rows["nh"].copy(), rows["model"].copy()
     matched = model == "bands"
     shape[matched], nh[matched] = match_bands(net[matched], epoch)
     model[matched] = "powlaw"
     source = np.zeros((len(shape), N_BINS))
     for name in np.unique(model):
-        chosen = model == name
-        source[chosen] = fold_model(str(name), shape[chosen], nh[chosen], epoch)
+        mask = model == name
+        source[mask] = fold_model(str(name), shape[mask], nh[mask], epoch)
     background = np.tile(background_shape(epoch), (len(shape), 1))
-    total = _scaled(source, net) + _scaled(background, behind)
+    total = _scaled(source, net) + _scaled(background, scaled_background)
     return {
         "counts": deal_bands(rows["counts"], total, random),
         "background_counts": deal_bands(rows["background"], background, random),
@@ -203,7 +203,7 @@ def reconstruct_shapes(
         shape: photon index and column density (1e20 cm⁻²), (n,) each.
         random: generator.
         epoch: index into `load_epochs()`.
-        counts: expected at 0.5–8 keV.
+        counts: expected counts at 0.5–8 keV.
         exposure: s, one or (n,).
 
     Returns:
@@ -231,8 +231,7 @@ def reconstruct_fluxes(
         fluxes: erg/cm²/s in the soft, medium and hard band, (n, 3), positive.
         random: generator.
         epoch: index into `load_epochs()`.
-        counts: expected at 0.5–8 keV; the exposure that gives them is kept within a range of usual
-            ones, and the counts follow it.
+        counts: expected counts at 0.5–8 keV, unless the exposure would be outside `EXPOSURES`.
 
     Returns:
         See `reconstruct_shapes`.
@@ -258,7 +257,7 @@ def _scaled(shape: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def band_areas(epoch: int) -> np.ndarray:
-    """Return the area at the energy that the catalogue takes for each band, cm² (3,)."""
+    """Return the effective area at the effective energy of each band, cm² (3,)."""
     area: Any = load_epochs()[epoch].area
     return np.interp([AREA_ENERGIES[name] for name in NAMES], PHOTON_CENTRES, area)
 

@@ -4,12 +4,12 @@ import base64
 import json
 
 import numpy as np
-from faulty import Answer, Request
+from faulty import Request, Response
 from vectors_server import DIMENSION, VectorsServer, true_vector
 
 
 class EmbeddingsServer(VectorsServer):
-    """Answers `POST /v1/embeddings` as OpenAI does, or as `plan` says.
+    """OpenAI-compatible server of `POST /v1/embeddings`, with planned faults.
 
     Besides the faults of every server, the plan takes: "floats" (numbers in place of base64),
     "shuffled", "few" (a vector is missing), "narrow" and "uneven" (of all vectors, of the last),
@@ -32,11 +32,11 @@ class EmbeddingsServer(VectorsServer):
         """Every text ever asked for, with repeats."""
         return [text for body in self.bodies for text in body["input"]]
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: Request) -> Response:
         answer, wrong = super().respond(request), self.wrong
         whole = json.loads(answer.content)
         if wrong == "other form":
-            return Answer.json({"vectors": [[1, 2]]})
+            return Response.json({"vectors": [[1, 2]]})
         if answer.status != 200 or wrong is None:
             return answer
         data = whole["data"]
@@ -54,7 +54,7 @@ class EmbeddingsServer(VectorsServer):
         for place in changed:
             vector = vectors[place] * np.nan if wrong == "nan" else vectors[place][:5]
             data[place]["embedding"] = base64.b64encode(vector.tobytes()).decode()
-        return Answer.json(whole)
+        return Response.json(whole)
 
 
 __all__ = ["DIMENSION", "EmbeddingsServer", "true_vector"]

@@ -1,4 +1,4 @@
-"""Builds over a small world, for the tests."""
+"""Helpers to run builds on local services."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FAST |= {"arxiv_per_second": 500.0, "model_poll": 0.02}
 
 
 def build(world, work, names=None, *, model=False, whole=False, **options) -> Build:
-    """A build of a world; with a model for summaries, or with every stage there is (`whole`)."""
+    """Return a build, optionally with a language model, or with all stages (`whole`)."""
     options = {"kinds": ("spectrum", "arf"), "batch": 4, "workers": 2, "survey_limit": 5, **options}
     if whole:
         options = {
@@ -46,7 +46,7 @@ def build(world, work, names=None, *, model=False, whole=False, **options) -> Bu
 
 
 def paper(number=0, abstract="The source is a neutron star with a photon index of 1.7."):
-    """A paper about one source."""
+    """Return a paper about one source."""
     return RankedPaper(
         id=f"2010ApJ...700..{100 + number}A",
         title=f"On X-{number}",
@@ -61,27 +61,27 @@ def paper(number=0, abstract="The source is a neutron star with a photon index o
 
 
 def source(number=0, papers=None) -> SourceLiterature:
-    """A source with its papers, by default one."""
+    """Return a source with its papers, by default one."""
     papers = [paper(number)] if papers is None else papers
     return SourceLiterature(f"2CXO J{number:06d}.0+000000", ("X-1",), "LXB", "M 31", tuple(papers))
 
 
 class Sources(list):
-    """Literature of some sources, as `bibliography.Literature` gives it."""
+    """Stand-in for `Literature`."""
 
     def get(self, name):
         return next((each for each in self if each.name == name), None)
 
 
 def summariser_of(server, folder, *, workers=4, **settings) -> ModelSummariser:
-    """A summariser whose answers come from a server and are kept in a folder."""
+    """Return a summariser that uses a chat server and caches in a folder."""
     settings = {"max_retries": 2, **settings}
     chat = ChatModel(Store(folder), base_url=server.base_url, **settings)
     return ModelSummariser(chat, workers=workers)
 
 
 def digest(folder: Path) -> str:
-    """Hash of all files below a folder and their names."""
+    """Return the hash of all files in a folder and their names."""
     found = hashlib.sha256()
     for path in sorted(Path(folder).rglob("*")):
         if path.is_file():
@@ -90,6 +90,6 @@ def digest(folder: Path) -> str:
 
 
 def rows_of(folder: Path):
-    """All pairs of a dataset, and what made it."""
+    """Return all rows of a dataset, and its description."""
     splits, info = read_dataset(folder)
     return [row for part in splits.values() for row in part], info

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of a build: no keys, and little retry_policy."""
+"""Fixtures of the build tests."""
 
 import pytest
 from building import KEY, TOKEN
@@ -10,7 +10,7 @@ from specclip_datasets.sky.work.store import Store
 
 @pytest.fixture(autouse=True)
 def no_keys(monkeypatch, tmp_path):
-    """The environment holds no keys, and no home with any."""
+    """Remove keys from the environment, and use an empty home folder."""
     for name in ("ADS_DEV_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -18,7 +18,7 @@ def no_keys(monkeypatch, tmp_path):
 
 @pytest.fixture
 def retry_policy():
-    """Impatient: tests wait for nothing."""
+    """Policy with short waits."""
     return RetryPolicy(attempts=5, initial_backoff=0.01, max_backoff=0.05, read_timeout=5.0)
 
 
@@ -30,13 +30,13 @@ def store(tmp_path):
 
 @pytest.fixture
 def server():
-    """Server that answers and fails as told."""
+    """Server with planned faults."""
     with FaultyServer() as running:
         yield running
 
 
 @pytest.fixture
 def keys(monkeypatch):
-    """The keys that the local services of the tests take."""
+    """Keys of the test servers."""
     monkeypatch.setenv("ADS_DEV_KEY", TOKEN)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)

@@ -1,4 +1,4 @@
-"""The archive: every detection is accounted for, whatever fails and whoever is killed."""
+"""Download of spectra from the archive."""
 
 import gzip
 import io
@@ -42,7 +42,7 @@ def make(server, retry_policy, tmp_path):
 
 
 def stored(folder):
-    """Every file below the folder of spectra, with its content."""
+    """Return path -> content of all downloaded files."""
     root = Path(folder) / "spectra"
     return {
         str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()
@@ -50,7 +50,7 @@ def stored(folder):
 
 
 def spectrum_paths(archive):
-    """The spectrum of every detection that was fetched."""
+    """Return detection -> path of the spectrum."""
     return {
         name: archive.folder / found["spectrum"]
         for name, found in archive.store.iter_results("spectra")
@@ -58,7 +58,7 @@ def spectrum_paths(archive):
 
 
 def fetch(archive, names=NAMES):
-    """Fetch detections; the number in each state."""
+    """Download detections and return the number in each state."""
     archive.enqueue(names)
     archive.fetch()
     return archive.store.counts("spectra")
@@ -71,7 +71,7 @@ def expected(files):
 
 
 @pytest.mark.parametrize("batch", [1, 5, 22, 23, 100])
-def test_the_first_and_the_last_come_too(make, server, files, tmp_path, batch):
+def test_all_batches_are_downloaded(make, server, files, tmp_path, batch):
     archive = make(batch=batch)
     assert fetch(archive)["got"] == 23
     assert set(server.asked) == set(NAMES)
@@ -80,7 +80,7 @@ def test_the_first_and_the_last_come_too(make, server, files, tmp_path, batch):
     assert stored(tmp_path) == expected(files)
 
 
-def test_what_lies_there_is_read_with_responses_and_background(make, tmp_path):
+def test_downloads_are_read_with_responses_and_background(make, tmp_path):
     archive = make()
     fetch(archive)
     index = spectrum_paths(archive)
@@ -97,7 +97,7 @@ def test_what_lies_there_is_read_with_responses_and_background(make, tmp_path):
         assert not spectrum.notes
 
 
-def test_versions_may_differ_and_the_newest_counts(make, server, tmp_path):
+def test_latest_versions_are_kept(make, server, tmp_path):
     server.files = {
         "77.1.4": {**detection_files("77.1.4", version=2, arf_version=3)},
         "78.0.1": {
@@ -116,7 +116,7 @@ def test_versions_may_differ_and_the_newest_counts(make, server, tmp_path):
     assert "N004" in index["78.0.1"].name
 
 
-def test_parts_of_interleaved_exposures_stay_apart(make, server, tmp_path):
+def test_interleaved_exposures_are_separate(make, server, tmp_path):
     server.files = {
         "79.0.2": {
             **detection_files("79.0.2", exposure=1),
@@ -144,13 +144,13 @@ def test_parts_of_interleaved_exposures_stay_apart(make, server, tmp_path):
         ("../../etc/passwd", None),
     ],
 )
-def test_names_of_files(name, product):
+def test_parse_product_names(name, product):
     assert parse_product(name) == product
     if product is not None:
         assert parse_product(product.path) == product
 
 
-def test_what_is_absent_is_told_from_what_failed(make, server, files):
+def test_absent_and_failed_products(make, server, files):
     gone, broken, half = NAMES[0], NAMES[7], NAMES[12]
     del server.files[gone]
     [arf] = [name for name in server.files[half] if "arf3" in name]
@@ -164,7 +164,7 @@ def test_what_is_absent_is_told_from_what_failed(make, server, files):
     assert found[gone].reason == "no spectrum in the archive"
     assert "Chandra archive, acisf" in found[broken].reason
     assert "sent an invalid file: the gzip stream is damaged" in found[broken].reason
-    # Mended at the archive, it comes with the next run, and nothing else is asked for.
+    # After repair, only the failed one is downloaded.
     server.files[broken][pha] = files[broken][pha]
     server.asked.clear()
     archive.store.requeue("spectra")
@@ -172,7 +172,7 @@ def test_what_is_absent_is_told_from_what_failed(make, server, files):
     assert set(server.asked) == {broken}
 
 
-def test_what_a_batch_leaves_out_is_asked_for_by_itself(make, server, files, tmp_path):
+def test_files_missing_from_batches_are_requested_singly(make, server, files, tmp_path):
     server.hidden = {name for of in list(files.values())[::3] for name in of}
     archive = make()
     assert fetch(archive)["got"] == 23
@@ -181,7 +181,7 @@ def test_what_a_batch_leaves_out_is_asked_for_by_itself(make, server, files, tmp
     assert set(server.sent.values()) == {1}
 
 
-def test_one_detection_that_spoils_batches_costs_only_itself(make, server, files, tmp_path):
+def test_failing_batch_is_requested_file_by_file(make, server, files, tmp_path):
     server.spoiled = {NAMES[9]}
     archive = make()
     assert fetch(archive)["got"] == 23
@@ -189,7 +189,7 @@ def test_one_detection_that_spoils_batches_costs_only_itself(make, server, files
 
 
 @pytest.mark.parametrize("damage", ["crc", "cut", "checksum", "other tables", "other observation"])
-def test_files_that_are_not_sound_are_asked_for_again(make, server, files, tmp_path, damage):
+def test_invalid_files_are_downloaded_again(make, server, files, tmp_path, damage):
     victim = NAMES[4]
     names = sorted(files[victim])
     bad = dict(files[victim])
@@ -198,7 +198,7 @@ def test_files_that_are_not_sound_are_asked_for_again(make, server, files, tmp_p
         bad[pha] = bad[pha][:-6] + bytes([bad[pha][-6] ^ 1]) + bad[pha][-5:]
     elif damage == "cut":
         bad[pha] = gzip.compress(gzip.decompress(bad[pha])[:-2880])
-    elif damage == "checksum":  # one bit of the counts, before the archive compressed them
+    elif damage == "checksum":  # a flipped bit before compression
         summed = io.BytesIO()
         with fits.open(io.BytesIO(gzip.decompress(bad[pha]))) as hdus:
             hdus.writeto(summed, checksum=True)
@@ -225,7 +225,7 @@ def test_files_that_are_not_sound_are_asked_for_again(make, server, files, tmp_p
     assert server.sent[pha] == 1
 
 
-def test_names_in_a_tar_are_data(make, server, files, tmp_path):
+def test_tar_member_paths_are_ignored(make, server, files, tmp_path):
     link = tarfile.TarInfo("acisf09999_000N001_r0001_pha3.fits.gz")
     link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
     climbing = tarfile.TarInfo("../../../acisf01000_000N009_r0001_pha3.fits.gz")
@@ -234,13 +234,13 @@ def test_names_in_a_tar_are_data(make, server, files, tmp_path):
     server.extra = [(link, b""), (climbing, b"evil"), (unasked, b"evil")]
     archive = make()
     fetch(archive, NAMES[:1])
-    # The newer one that climbs is no sound file: what is sound was asked for by itself.
+    # The newer version in the tar is invalid, so the file is requested singly.
     assert set(stored(tmp_path)) == set(expected({NAMES[0]: files[NAMES[0]]}))
     assert not list(tmp_path.parent.glob("acisf*"))
 
 
 @pytest.mark.parametrize(("limit", "alone"), [(256 << 20, 0), (5000, 6)])
-def test_a_gzipped_tar_is_unpacked_within_bounds(make, server, monkeypatch, limit, alone):
+def test_unpacked_size_of_tar_is_limited(make, server, monkeypatch, limit, alone):
     monkeypatch.setattr("specclip_datasets.sky.services.archive.MAX_TAR_BYTES", limit)
     original = server.respond
 
@@ -253,17 +253,17 @@ def test_a_gzipped_tar_is_unpacked_within_bounds(make, server, monkeypatch, limi
     server.respond = respond
     archive = make()
     assert fetch(archive, NAMES[:2])["got"] == 2
-    assert len(server.sent) == alone  # file by file, where the tar is too large
+    assert len(server.sent) == alone  # singly, if the tar is too large
 
 
-def test_disk_use_is_bounded_and_forecast(make, server, files, tmp_path):
+def test_disk_limit_and_forecast(make, server, files, tmp_path):
     total = sum(len(content) for of in files.values() for content in of.values())
     archive = make(workers=1)
     archive.enqueue(NAMES)
     left, each, _ = archive.forecast()
     assert left == 23
-    assert each == pytest.approx(1.103e6, rel=1e-3)  # nothing known yet
-    # Room for the first batch as guessed, and for about half of all as they are.
+    assert each == pytest.approx(1.103e6, rel=1e-3)
+    # Enough for one batch of typical size, then for about half of the actual files.
     archive.max_disk = 5_600_000
     archive.fetch(limit=5)
     archive.max_disk = int(total * 0.6)
@@ -279,9 +279,7 @@ def test_disk_use_is_bounded_and_forecast(make, server, files, tmp_path):
     assert sum(map(len, stored(tmp_path).values())) == total
 
 
-def test_a_full_disk_stops_with_a_clear_message_and_loses_nothing(
-    make, files, tmp_path, monkeypatch
-):
+def test_full_disk_stops_and_resumes(make, files, tmp_path, monkeypatch):
     import errno
 
     import hf_specclip.storage as module
@@ -307,19 +305,18 @@ def test_a_full_disk_stops_with_a_clear_message_and_loses_nothing(
     assert stored(tmp_path) == expected(files)
 
 
-@pytest.mark.parametrize("status", [500, 404])
-def test_an_archive_that_is_down_stops_the_run_and_blames_no_detection(make, server, status):
-    server.plan = [status] * 1000
+def test_outage_with_status_404_stops_the_stage(make, server):
+    server.plan = [404] * 1000
     archive = make()
     archive.enqueue(NAMES)
-    with pytest.raises(ServiceError, match=f"HTTP {status}"):
+    with pytest.raises(ServiceError, match="HTTP 404"):
         archive.fetch()
     assert archive.store.counts("spectra")["wanted"] == 23
     server.plan = []
     assert fetch(archive)["got"] == 23
 
 
-def test_kinds_can_be_left_out(make, files, tmp_path):
+def test_products_can_be_excluded(make, files, tmp_path):
     archive = make(kinds=("spectrum", "arf"))
     assert fetch(archive)["got"] == 23
     assert not any("rmf3" in path for path in stored(tmp_path))

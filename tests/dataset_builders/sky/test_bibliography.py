@@ -1,9 +1,9 @@
-"""SIMBAD and ADS: who a source is, which papers are about it, and which are surveys."""
+"""SIMBAD and ADS: cross-match, papers, ranking."""
 
 import pytest
 from ads_server import AdsServer
 from building import QUICK
-from faulty import Answer
+from faulty import Response
 from simbad_tables import load_simbad
 from tap_server import TapServer
 
@@ -28,19 +28,12 @@ SURVEY, FAMOUS = bibcode(500), bibcode(501)
 
 
 def world():
-    """30 sources: object i has papers 3i…3i+2; the survey is about all, one of M 31 about 15."""
-    galaxy = {
-        "oid": 7000,
-        "main_id": "M  31",
-        "otype": "AGN",
-        "ra": 10.68,
-        "dec": 41.27,
-        "names": [],
-    }
-    objects = [galaxy]
+    """30 sources: object i has papers 3i…3i+2, all are in a survey, and 15 in a paper on M 31."""
+    galaxy = {"oid": 7000, "main_id": "M  31", "otype": "AGN", "ra": 10.68, "dec": 41.27}
+    objects = [{**galaxy, "names": []}]
     papers, references, links = [], [], []
     for i, name in enumerate(NAMES):
-        # Every third source is known by its place alone, 0.5″ off.
+        # Every third source has no CSC name, and an offset of 0.5″.
         names = [f"X-{i}  of M 31", f"[ABC2001] {i}"] + ([] if i % 3 == 2 else [name])
         objects.append(
             {
@@ -84,7 +77,7 @@ def ads_of_world():
         known.append(entry)
     another = {"title": "Another view", "abstract": "x", "year": "2024"}
     extra = [{"bibcode": f"2024MNRAS.{n:03d}...{n:02d}Z", **another} for n in range(25)]
-    # The journal took one paper that SIMBAD knows as a preprint.
+    # SIMBAD has the preprint bibcode of one paper.
     known[0] = {**known[0], "bibcode": "2001Natur.111..222A", "identifier": [bibcode(0)]}
     about = {100: [paper["bibcode"] for paper in extra], 101: [bibcode(3), extra[0]["bibcode"]]}
     return AdsServer([*known, *extra], about, TOKEN)
@@ -125,7 +118,7 @@ def everything(client, store, ads):
     return {source.name: source for source in Literature(store)}
 
 
-def test_sources_are_found_by_name_and_by_place(client, store, simbad_server):
+def test_cross_match_by_name_and_position(client, store, simbad_server):
     unknown = {"name": "2CXO J110000.0-200000", "ra": 165.0, "dec": -20.0}
     fetch_objects(client, store, [*all_sources(), unknown])
     found = {item.id: item for item in store.items("simbad")}
@@ -145,14 +138,12 @@ def test_sources_are_found_by_name_and_by_place(client, store, simbad_server):
         assert (first["frequency"], first["objects"]) == (9, 1)
     by_place = found[NAMES[2]].result
     assert by_place["arcsec"] == pytest.approx(0.5, abs=0.01)
-    # All sources went up together: names, places, then three questions.
+    # Names, positions, identifiers, hosts, references.
     assert len(simbad_server.queries) == 5
     assert simbad_server.uploads[0] == N + 1
 
 
-def test_names_of_extended_sources_padded_bracketed_and_greek_are_found(
-    client, store, simbad_server
-):
+def test_names_of_extended_sources_and_odd_identifiers(client, store, simbad_server):
     simbad_server.database.execute("INSERT INTO ident VALUES ('[BZZ2009] α  12  ', 100)")
     fetch_objects(client, store, [{"name": f"{NAMES[0]}X", "ra": 200.0, "dec": -60.0}])
     [item] = store.items("simbad")
@@ -160,15 +151,15 @@ def test_names_of_extended_sources_padded_bracketed_and_greek_are_found(
     assert {"[BZZ2009] α 12", "[ABC2001] 0"} <= set(item.result["aliases"])
 
 
-def test_a_place_outside_the_ellipse_is_not_taken(client, store, simbad_server):
+def test_position_outside_the_ellipse_is_no_match(client, store, simbad_server):
     simbad_server.database.execute("UPDATE basic SET dec = dec + 3.0 / 3600")
     fetch_objects(client, store, all_sources())
     states = {item.id: item.state for item in store.items("simbad")}
     assert {i for i, name in enumerate(NAMES) if states[name] == "absent"} == set(range(2, N, 3))
 
 
-def test_answers_that_overflow_are_asked_for_in_parts(retry_policy, store):
-    # Fewer rows than one object has references.
+def test_overflow_splits_the_query(retry_policy, store):
+    # Below the number of references of an object.
     with load_simbad(TapServer(max_rows=2), *world()) as server:
         client = TapClient(
             f"{server.url}/tap", Service("SIMBAD", per_second=1000, retry_policy=retry_policy)
@@ -180,7 +171,7 @@ def test_answers_that_overflow_are_asked_for_in_parts(retry_policy, store):
         assert codes == {*(bibcode(3 * i + k) for k in range(3)), SURVEY, FAMOUS}
 
 
-def test_names_of_a_type_come_in_pages(client, simbad_server):
+def test_names_of_type_are_paged(client, simbad_server):
     names = names_of_type(client, "LXB", page=4)
     assert names == sorted(name for i, name in enumerate(NAMES) if i % 2 and i % 3 != 2)
     assert len(simbad_server.queries) >= 3
@@ -188,7 +179,7 @@ def test_names_of_a_type_come_in_pages(client, simbad_server):
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """All sources with their literature, their store and ADS, which lacks one of the papers."""
+    """Literature of all sources, the store, and ADS without one of the papers."""
     store = Store(tmp_path_factory.mktemp("found"))
     with load_simbad(TapServer(), *world()) as simbad, ads_of_world() as server:
         del server.papers[bibcode(7)]
@@ -197,11 +188,11 @@ def found(tmp_path_factory):
         yield everything(client, store, ads_of(server, store)), store, server
 
 
-def test_papers_are_ranked_and_surveys_set_apart(found):
+def test_papers_are_ranked_with_surveys_last(found):
     sources, _, _ = found
     assert list(sources) == NAMES
     fifth = sources[NAMES[5]]
-    assert fifth.papers[0].id == bibcode(15)  # it names the source, and often
+    assert fifth.papers[0].id == bibcode(15)
     assert fifth.papers[0].about == "source"
     assert "Photon index" in fifth.papers[0].abstract
     assert fifth.papers[0].year == int(bibcode(15)[:4])
@@ -218,12 +209,12 @@ def test_papers_are_ranked_and_surveys_set_apart(found):
     assert (fifth.source_class, fifth.host) == ("LXB", "M 31")
 
 
-def test_objects_are_asked_for_by_number_and_all_pages_are_read(found):
+def test_object_search_reads_all_pages(found):
     sources, store, ads_server = found
     zero = {paper.id for paper in sources[NAMES[0]].papers}
     assert sum(code.startswith("2024MNRAS") for code in zero) == 25
-    assert ads_server.largest_rows == 10  # so there were three pages
-    # A number is asked for once, and no name is translated: that has 1,000 requests a day.
+    assert ads_server.largest_rows == 10
+    # One search per object, without the name resolver.
     assert {*ads_server.searched} == {100 + i for i in range(N)}
     assert {request.path for request in ads_server.requests} == {"/search/query"}
     assert store.counts("ads-objects")["absent"] == N - 2
@@ -242,11 +233,11 @@ def test_objects_are_asked_for_by_number_and_all_pages_are_read(found):
         ["nothing"],
     ],
 )
-def test_an_answer_that_is_an_error_or_a_part_is_asked_for_again(store, ads, ads_server, fault):
-    ads_server.plan = [Answer.json(fault)]
+def test_incomplete_ads_responses_are_retried(store, ads, ads_server, fault):
+    ads_server.plan = [Response.json(fault)]
     ads.fetch_papers([bibcode(1)])
     assert store.ids("papers") == {bibcode(1)}
-    ads_server.plan = [Answer.json(fault)] * 99
+    ads_server.plan = [Response.json(fault)] * 99
     codes = {bibcode(n) for n in range(2, 6)}
     with pytest.raises(
         ServiceError, match=r"sent an error|unexpected response|partial results|papers"
@@ -256,7 +247,7 @@ def test_an_answer_that_is_an_error_or_a_part_is_asked_for_again(store, ads, ads
 
 
 @pytest.mark.parametrize("status", [400, 500])
-def test_a_question_that_ads_cannot_answer_fails_alone(store, ads, ads_server, status):
+def test_failing_ads_query_fails_only_its_item(store, ads, ads_server, status):
     ads_server.refused, ads_server.refusal = "simbid:101 ", status
     ads.fetch_objects({"a": 100, "b": 101, "c": 102})
     assert store.ids("ads-objects", "failed") == {"b"}
@@ -291,20 +282,16 @@ def test_a_question_that_ads_cannot_answer_fails_alone(store, ads, ads_server, s
         ),
     ],
 )
-def test_marks_of_abstracts_become_plain_text(sent, plain):
+def test_markup_to_plain_text(sent, plain):
     assert plain_text(sent) == plain
 
 
-def test_a_preprint_and_its_journal_are_one_paper(found):
-    sources, _, _ = found
+def test_superseded_and_missing_bibcodes(found):
+    sources, store, _ = found
     codes = [paper.id for paper in sources[NAMES[0]].papers]
     assert "2001Natur.111..222A" in codes
     assert bibcode(0) not in codes
     assert len(codes) == len(set(codes))
-
-
-def test_bibcodes_that_ads_does_not_have_are_accounted_for(found):
-    sources, store, _ = found
     absent = list(store.items("papers", ["absent"]))
     assert [item.id for item in absent] == [bibcode(7)]
     paper = next(paper for paper in sources[NAMES[2]].papers if paper.id == bibcode(7))
@@ -312,7 +299,7 @@ def test_bibcodes_that_ads_does_not_have_are_accounted_for(found):
     assert paper.abstract is None
 
 
-def test_an_allowance_used_up_stops_and_goes_on_the_next_day(client, store, ads, ads_server):
+def test_exhausted_ads_quota_stops_and_resumes(client, store, ads, ads_server):
     ads_server.allowance = 12
     with pytest.raises(AccessError, match=r"exhausted until .*Run again then"):
         everything(client, store, ads)
@@ -325,7 +312,7 @@ def test_an_allowance_used_up_stops_and_goes_on_the_next_day(client, store, ads,
     assert sum(ads_server.searched.values()) == N - done
 
 
-def test_the_token_comes_from_the_environment_or_the_file(monkeypatch, tmp_path):
+def test_token_from_environment_or_file(monkeypatch, tmp_path):
     assert ads_token() is None
     path = tmp_path / "home" / ".ads" / "dev_key"
     path.parent.mkdir(parents=True)
@@ -339,7 +326,7 @@ def test_the_token_comes_from_the_environment_or_the_file(monkeypatch, tmp_path)
     assert "rked" not in str(caught.value)
 
 
-def test_the_rank_grows_with_each_sign():
+def test_score_terms():
     codes = ["0", "title", "abstract", "often", "crowd"]
     references = [
         {"bibcode": c, "title": "On things", "year": 2000, "frequency": 0, "objects": 10}

@@ -1,4 +1,4 @@
-"""The catalogue over TAP: joins, pages, flags, names; spoken to by the real pyvo."""
+"""Catalogue over TAP with pyvo: joins, paging, flags, names."""
 
 import pyarrow.parquet as pq
 import pytest
@@ -66,12 +66,12 @@ def keys(rows):
 
 
 @pytest.mark.parametrize("slow", [False, True])
-def test_detections_come_with_their_sources(server, store, sky, tmp_path, slow, monkeypatch):
+def test_detections_are_joined_to_sources(server, store, sky, tmp_path, slow, monkeypatch):
     monkeypatch.setattr("specclip_datasets.sky.services.tap.JOB_POLL", 0.01)
     client = client_of(
         server, RetryPolicy(attempts=3, initial_backoff=0.01, read_timeout=0.3 if slow else 5.0)
     )
-    server.plan = ["slow"] if slow else []  # a question not answered in time is sent as a job
+    server.plan = ["slow"] if slow else []  # after a timeout, the query is a job
     rows = fetched(client, store, tmp_path)
     assert keys(rows) == sorted(keys(sky.detections))
     truth = dict(zip(keys(sky.detections), sky.detections, strict=True))
@@ -92,15 +92,14 @@ def test_detections_come_with_their_sources(server, store, sky, tmp_path, slow, 
             nulls += expected is None
     assert nulls > 300
     assert any("m.ra >= 0 AND m.ra < 360" in query for query in server.queries)
-    # Services spell names in their schema in several ways; none is asked for it.
     assert not any("TAP_SCHEMA" in query for query in server.queries)
     assert any("/async" in request.path for request in server.requests) == slow
-    assert not [name for name in server.jobs if name.startswith("job")]  # none is left there
-    # A look that waits for the end of the job would be taken for a lost answer.
+    assert not [name for name in server.jobs if name.startswith("job")]  # jobs are deleted
+    # Polling without blocking requests.
     assert not any("WAIT" in request.query for request in server.requests)
 
 
-def test_other_instruments_and_other_matches_are_left_out(server, client, store, sky, tmp_path):
+def test_other_instruments_and_match_types_are_excluded(server, client, store, sky, tmp_path):
     server.database.execute(
         "UPDATE csc21_observation_source SET instrument = 'HRC' WHERE obsid = 1003"
     )
@@ -114,7 +113,7 @@ def test_other_instruments_and_other_matches_are_left_out(server, client, store,
     assert 0 < len(rows) < len(sky.detections)
 
 
-def test_flagged_detections_stay_with_the_reason(server, client, store, sky, tmp_path):
+def test_flagged_detections_are_masked(server, client, store, sky, tmp_path):
     piled, streaked = sky.master[3]["name"], sky.detections[0]
     run = server.database.execute
     run("UPDATE csc21_master_source SET pileup_flag = 'T ' WHERE name = ?", (piled,))
@@ -135,7 +134,7 @@ def test_flagged_detections_stay_with_the_reason(server, client, store, sky, tmp
 
 
 @pytest.mark.parametrize("page_rows", [1, 17, 40, 1000])
-def test_pages_neither_lose_nor_repeat_a_row(
+def test_paging_is_complete_without_duplicates(
     server, client, store, sky, tmp_path, page_rows, monkeypatch
 ):
     monkeypatch.setattr(catalogue, "PAGE_ROWS", page_rows)
@@ -149,18 +148,16 @@ def test_pages_neither_lose_nor_repeat_a_row(
     assert max(pq.read_metadata(page).num_rows for page in pages) <= page_rows
 
 
-def test_a_service_that_sends_fewer_rows_than_asked_is_asked_on(sky, retry_policy, store, tmp_path):
+def test_service_row_limit_continues_paging(sky, retry_policy, store, tmp_path):
     with sky.load(TapServer(10, "csc")) as server:
         client = client_of(server, retry_policy)
         rows = fetched(client, store, tmp_path)
         assert keys(rows) == sorted(keys(sky.detections))
 
 
-def test_pages_that_are_there_are_not_asked_for_again(
-    server, client, store, sky, tmp_path, monkeypatch
-):
+def test_fetched_pages_are_not_requested_again(server, client, store, sky, tmp_path, monkeypatch):
     monkeypatch.setattr(catalogue, "PAGE_ROWS", 25)
-    # Two pages, each answered with a redirect; then no more.
+    # Two pages with redirects, then an outage.
     server.plan = [None] * 4 + [500] * 5
     with pytest.raises(ServiceError, match="HTTP 500"):
         fetched(client, store, tmp_path)
@@ -168,7 +165,7 @@ def test_pages_that_are_there_are_not_asked_for_again(
     server.queries.clear()
     assert keys(fetched(client, Store(tmp_path), tmp_path)) == sorted(keys(sky.detections))
     pages = [query for query in server.queries if "TOP 25" in query]
-    assert len(pages) == 3  # 120 rows, of which 50 were there
+    assert len(pages) == 3  # the remaining 70 of 120 rows
     assert all("o.obsid >" in page for page in pages)
     whole = tmp_path / "whole"
     fetched(client, Store(whole), whole)
@@ -176,7 +173,7 @@ def test_pages_that_are_there_are_not_asked_for_again(
         assert page.read_bytes() == (whole / "catalogue" / page.name).read_bytes()
 
 
-def test_a_cone_is_round(server, client, store, sky, tmp_path, monkeypatch):
+def test_cone_search(server, client, store, sky, tmp_path, monkeypatch):
     monkeypatch.setattr(catalogue, "PAGE_ROWS", 9)
     centre = Position(sky.master[0]["ra"], sky.master[0]["dec"])
     radius = 40.0
@@ -192,7 +189,7 @@ def test_a_cone_is_round(server, client, store, sky, tmp_path, monkeypatch):
         cone_partition(400, 0, 1)
 
 
-def test_limits_are_asked_for(client, store, sky, tmp_path):
+def test_cuts_are_in_the_query(client, store, sky, tmp_path):
     limits = {"min_counts": 300, "max_theta": 5, "min_significance": 1}
     rows = fetched(client, store, tmp_path, limits=limits)
     expected = [
@@ -206,9 +203,9 @@ def test_limits_are_asked_for(client, store, sky, tmp_path):
     assert keys(rows) == sorted(keys(expected))
 
 
-def test_every_name_is_accounted_for(server, client, store, sky, tmp_path):
+def test_resolve_names(server, client, store, sky, tmp_path):
     known = [row["name"] for row in sky.master]
-    # What an older release might have called the sixth source: 1″ north of where it is now.
+    # Name of the sixth source in an older release, 1.5″ north.
     sixth = sky.master[5]
     moved = dict(sixth, err_ellipse_r0=4.0, err_ellipse_r1=4.0)
     server.database.execute(
@@ -242,17 +239,17 @@ def test_every_name_is_accounted_for(server, client, store, sky, tmp_path):
     assert {row["name"] for row in rows} == set(matched_names(store))
 
 
-def test_quotes_in_names_stay_in_the_name(client, store):
+def test_quotes_in_names_are_escaped(client, store):
     resolve_names(client, store, ["x' OR '1'='1", "2CXO J000000.0+000000' --"])
     assert store.counts("names")["absent"] == 2
 
 
-def test_names_of_a_file():
+def test_read_names():
     text = "# my list\n2CXO J1\n\n  J2  # the second\n"
     assert read_names(text) == ["2CXO J1", "J2"]
 
 
-def test_missing_numbers_are_null_whatever_stands_for_them(server, client, store, sky, tmp_path):
+def test_sentinels_are_null(server, client, store, sky, tmp_path):
     run = server.database.execute
     run("UPDATE csc21_observation_source SET hard_hs = 'nan', powlaw_nh = -999.0")
     rows = fetched(client, store, tmp_path)

@@ -1,4 +1,4 @@
-"""The measure of prompt versions: purity of clusters and recall of stated quantities."""
+"""Comparison of prompts: cluster purity and recall."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ N = 20
 
 
 class OneHot:
-    """Embedder of a text as its photon index."""
+    """Embedder that separates photon indices of 1.x and 2.x."""
 
     name, dimension = "one hot", 2
 
@@ -26,7 +26,7 @@ class OneHot:
 
 
 def write(messages):
-    """An answer that states the index where the prompt asks for it, and one value of its own."""
+    """Return a summary with the photon index if the prompt requests it, else an invented value."""
     data = json.loads(messages[1]["content"])
     asked = "best model; photon index" in messages[0]["content"]
     index = data["papers"][0]["text"].split()[-1].rstrip(".")
@@ -34,7 +34,7 @@ def write(messages):
     return {"identity": None, "spectrum": spectrum, "context": None, "papers": []}
 
 
-def test_a_prompt_that_asks_for_numbers_recalls_them_and_sorts_sources(tmp_path, keys):
+def test_prompt_with_quantities_has_higher_recall_and_purity(tmp_path, keys):
     index = np.where(np.arange(N) % 2, 1.5, 2.5)
     sources = [
         source(n, [paper(n, f"It has a photon index of {value}.")]) for n, value in enumerate(index)
@@ -45,7 +45,7 @@ def test_a_prompt_that_asks_for_numbers_recalls_them_and_sorts_sources(tmp_path,
         values = dict.fromkeys(("hard_hs", "powlaw_gamma", "var_prob_b"), index)
         rows = compare(sources, values, writers, OneHot())
         compare(sources, values, writers, OneHot())
-        assert len(server.bodies) == 2 * N  # no answer is paid for twice
+        assert len(server.bodies) == 2 * N  # the second comparison uses the cache
     v1, v2 = rows
     assert (v1["n"], v1["recall"], v1["invented"]) == (N, 0.0, 1.0)
     assert (v2["recall"], v2["invented"], v2["purity_powlaw_gamma"]) == (1.0, 0.0, 1.0)
@@ -55,9 +55,9 @@ def test_a_prompt_that_asks_for_numbers_recalls_them_and_sorts_sources(tmp_path,
 
 @pytest.mark.slow
 @pytest.mark.skipif(not TABLES.is_dir(), reason="the shared tables are not here")
-def test_baselines_without_a_model_say_so(capfd):
+def test_baselines_without_a_model(capfd):
     words = ["prompts", "compare", str(TABLES), "--prompts", "extractive", "abstracts"]
     assert main([*words, "--sources", "60"]) == 0
-    said = capfd.readouterr().out
-    assert "60 sources" in said
-    assert "No model was used" in said
+    output = capfd.readouterr().out
+    assert "60 sources" in output
+    assert "No model was used" in output

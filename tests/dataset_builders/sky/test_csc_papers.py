@@ -1,4 +1,4 @@
-"""The builder over finished work: configurations, card, streaming, the Hub."""
+"""`CSCPapers`: configurations, card, streaming."""
 
 import shutil
 
@@ -18,7 +18,7 @@ from specclip_datasets.sky.settings import BuildError
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """A finished work folder and dataset; two of twelve sources have only a survey."""
+    """A complete build; two of twelve sources have only a survey."""
     root = tmp_path_factory.mktemp("papers")
     with World(token=TOKEN) as world, pytest.MonkeyPatch.context() as patch:
         patch.setenv("ADS_DEV_KEY", TOKEN)
@@ -33,7 +33,7 @@ def built(tmp_path_factory):
         yield world, root
 
 
-def test_three_configurations_of_one_sky(built, tmp_path):
+def test_configurations_have_the_same_splits(built, tmp_path):
     world, root = built
     pairs = load_dataset(str(root / "dataset"), cache_dir=str(tmp_path))
     embedded = load_dataset(str(root / "dataset"), "embedded", cache_dir=str(tmp_path))
@@ -43,7 +43,7 @@ def test_three_configurations_of_one_sky(built, tmp_path):
     assert spectra["train"].features == spectra_features()
     assert sum(map(len, pairs.values())) == sum(map(len, embedded.values())) == 20
     assert sum(map(len, spectra.values())) == 24
-    # Every split is the same sources in all of them, and no group is cut.
+    # Groups are in one split, the same in all configurations.
     group_of = {}
     for parts in (pairs, embedded, spectra):
         for split, part in parts.items():
@@ -56,7 +56,7 @@ def test_three_configurations_of_one_sky(built, tmp_path):
         for one, other in zip(pairs[split], embedded[split], strict=True):
             assert one == {k: v for k, v in other.items() if k != "text_embedding"}
             expected = [true_vector(one["summary"][s]) for s in ("identity", "spectrum", "context")]
-            # The cache keeps float16.
+            # float16 in the cache.
             expected = np.concatenate(expected).astype(np.float16)
             np.testing.assert_array_equal(
                 np.array(other["text_embedding"], np.float32), expected.astype(np.float32)
@@ -66,7 +66,7 @@ def test_three_configurations_of_one_sky(built, tmp_path):
     assert all(sum(row["counts"]) > 0 for row in alone)
 
 
-def test_a_folder_streams_and_loads_with_its_vectors(built, tmp_path):
+def test_streaming_with_embeddings(built, tmp_path):
     _, root = built
     rows = load_dataset(str(root / "dataset"), "embedded", streaming=True, split="train")
     first = next(iter(rows))
@@ -77,7 +77,7 @@ def test_a_folder_streams_and_loads_with_its_vectors(built, tmp_path):
     assert set(info.configurations) == {"embedded", "spectra"}
 
 
-def test_the_card_says_where_everything_comes_from(built):
+def test_card_has_provenance(built):
     world, root = built
     card = (root / "dataset" / "README.md").read_text()
     for piece in (
@@ -98,23 +98,23 @@ def test_the_card_says_where_everything_comes_from(built):
     assert "MARKED" not in card
 
 
-def test_the_builder_makes_what_the_folder_holds(built, tmp_path):
+def test_builder_equals_folder(built, tmp_path):
     _, root = built
     for name in ("default", "embedded", "spectra"):
         builder = CSCPapers(root / "work", name, cache_dir=tmp_path)
         builder.download_and_prepare()
-        made = builder.as_dataset()
-        there = load_dataset(str(root / "dataset"), name, cache_dir=str(tmp_path / "other"))
+        from_builder = builder.as_dataset()
+        from_folder = load_dataset(str(root / "dataset"), name, cache_dir=str(tmp_path / "other"))
         for split in SPLITS:
-            if split in there:
-                assert made[split].to_list() == there[split].to_list()
+            if split in from_folder:
+                assert from_builder[split].to_list() == from_folder[split].to_list()
         assert isinstance(builder.info.features, Features)
         assert "Evans et al. 2024" in builder.info.description
     with pytest.raises(ValueError, match=r"'embeded' is not in .* \(default, embedded, spectra\)"):
         CSCPapers(root / "work", "embeded")
 
 
-def test_two_works_are_never_mixed_up(built, tmp_path):
+def test_cache_depends_on_the_work_folder(built, tmp_path):
     _, root = built
     shutil.copytree(root / "work", tmp_path / "work")
     first = CSCPapers(root / "work", cache_dir=tmp_path)
@@ -124,7 +124,7 @@ def test_two_works_are_never_mixed_up(built, tmp_path):
         CSCPapers(tmp_path)
 
 
-def test_without_an_embedder_there_are_two(built, keys, tmp_path):
+def test_build_without_embedder(built, keys, tmp_path):
     world, root = built
     shutil.copytree(root / "work", tmp_path / "work")
     build(world, tmp_path / "work").run(STAGES, tmp_path / "dataset")

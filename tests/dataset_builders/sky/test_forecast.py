@@ -1,4 +1,4 @@
-"""Forecast of a dry run, beside the cost of the run itself."""
+"""Forecasts against actual builds."""
 
 import pytest
 from building import TOKEN, build
@@ -10,7 +10,7 @@ from specclip_datasets.sky.plan import forecast, sample
 
 
 @pytest.mark.parametrize("batches", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_the_forecast_is_within_a_tenth(keys, tmp_path, batches):
+def test_forecast_is_within_ten_per_cent(keys, tmp_path, batches):
     n = 12
     with World(n, token=TOKEN) as world:
         options = {
@@ -25,9 +25,9 @@ def test_the_forecast_is_within_a_tenth(keys, tmp_path, batches):
         sample(dry)
         assert forecast(dry).summaries.requests == n
         assert not world.chat.requests
-        # How long a model's answers are shows when it has given some.
+        # The output length is measured from sample requests.
         sample(dry, requests=3)
-        said = forecast(dry)
+        output = forecast(dry)
         before = dry.summariser.model.usage.copy()
         paid = before["input_tokens"] * 0.15e-6 + before["output_tokens"] * 0.6e-6
         assert before["answers"] == len(world.chat.bodies) == 3
@@ -40,16 +40,16 @@ def test_the_forecast_is_within_a_tenth(keys, tmp_path, batches):
         real = build(world, tmp_path / "work", **options)
         real.summariser.model.max_dollars = 100.0
         real.run(STAGES, tmp_path / "one")
-        assert said.detections == said.rows == 2 * n
-        assert said.in_simbad == said.sources == n
+        assert output.detections == output.rows == 2 * n
+        assert output.in_simbad == output.sources == n
         files = (tmp_path / "work" / "spectra").rglob("*.gz")
         stored = sum(path.stat().st_size for path in files)
-        assert said.stored + said.spectra_bytes == pytest.approx(stored, rel=0.1)
+        assert output.stored + output.spectra_bytes == pytest.approx(stored, rel=0.1)
         sent = {name: len(server.requests) - asked[name] for name, server in servers.items()}
-        assert said.requests == {name: pytest.approx(n, rel=0.1) for name, n in sent.items()}
+        assert output.requests == {name: pytest.approx(n, rel=0.1) for name, n in sent.items()}
         assert others == len(world.csc.requests) + len(world.simbad.requests)
         spent = real.summariser.model.usage
-        asked_for = said.summaries
+        asked_for = output.summaries
         assert asked_for.requests == len(world.chat.bodies) - 3
         tokens_in = spent["input_tokens"] - before["input_tokens"]
         tokens_out = spent["output_tokens"] - before["output_tokens"]
@@ -58,19 +58,18 @@ def test_the_forecast_is_within_a_tenth(keys, tmp_path, batches):
         paid = 100.0 - real.summariser.model.budget_left - paid
         assert asked_for.dollars == pytest.approx(paid, rel=0.1)
         embedded = sum(len(text) / 4 * times for text, times in world.vectors.asked.items())
-        assert said.embedding_tokens == pytest.approx(embedded, rel=0.1)
-        # Afterwards nothing is left to do.
+        assert output.embedding_tokens == pytest.approx(embedded, rel=0.1)
         left = forecast(real)
         assert (set(left.requests.values()), left.spectra_bytes) == ({0}, 0)
         assert left.summaries.requests == left.embedding_tokens == 0
 
 
-def test_the_whole_catalogue_has_a_plan_without_the_network(tmp_path, capfd):
+def test_forecast_of_full_catalogue_needs_no_network(tmp_path, capfd):
     arguments = ["build", "--everything", "--dry-run", "--output", str(tmp_path / "csc")]
     arguments += ["--kinds", "spectrum,arf", "--no-object-search", "--csc-tap=http://127.0.0.1:9"]
     assert main(arguments) == 0
-    said = capfd.readouterr().out
-    assert "Full Chandra Source Catalog 2.1, before any download" in said
-    assert "1,304,376 of 407,806 sources" in said
-    assert "summaries: extractive, no cost" in said
-    assert "time: about" in said
+    output = capfd.readouterr().out
+    assert "Full Chandra Source Catalog 2.1, before any download" in output
+    assert "1,304,376 of 407,806 sources" in output
+    assert "summaries: extractive, no cost" in output
+    assert "time: about" in output

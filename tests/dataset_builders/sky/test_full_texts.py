@@ -1,8 +1,8 @@
-"""Open full texts: read where they are open, bounded, and never a stage's end."""
+"""Full texts from arXiv."""
 
 import pytest
 from arxiv_server import FATAL, PAGE, WALL, ArxivServer
-from faulty import Answer
+from faulty import Response
 
 from specclip_datasets.sky.services.ads import arxiv_identifier
 from specclip_datasets.sky.services.full_texts import MAX_TEXT_BYTES, FullTexts, read_page
@@ -29,13 +29,13 @@ def full_texts(server, folder, retry_policy):
         "d": "astro-ph/0101001",
         "e": "2001.00009",
     }
-    # ADS finds a paper by a superseded code, too.
+    # Keys are superseded bibcodes.
     store.put("papers", {f"old {k}": {"bibcode": k, "arxiv": v} for k, v in papers.items()})
     service = Service("arXiv", per_second=1000, retry_policy=retry_policy)
     return FullTexts(service, store, folder, server.urls)
 
 
-def test_a_page_becomes_its_words():
+def test_read_page():
     page = PAGE.format(title="A &lt;paper", paragraphs="<p>One<br>two</p>")
     assert read_page(page.encode()).text.splitlines() == [
         "A <paper",
@@ -57,13 +57,13 @@ def test_a_page_becomes_its_words():
         ("my_ltx_document", False),
     ],
 )
-def test_classes_are_compared_as_whole_words(classes, read):
+def test_html_classes_are_matched_as_words(classes, read):
     html = f'<article class="{classes}"><p class>one two</p><i class="ltx_authors">x</i>'
     page = read_page(html.encode())
     assert (page.is_document, page.text) == ((True, "one two") if read else (False, ""))
 
 
-def test_each_paper_is_accounted_for(server, retry_policy, tmp_path):
+def test_full_texts_by_state(server, retry_policy, tmp_path):
     texts = full_texts(server, tmp_path, retry_policy)
     texts.fetch("abcde")
     assert texts.read("a").count("bright in X-rays") == 100
@@ -77,7 +77,7 @@ def test_each_paper_is_accounted_for(server, retry_policy, tmp_path):
     assert max(server.asked.values()) == 1
 
 
-def test_one_that_fails_stops_nobody_and_a_dead_service_does(server, retry_policy, tmp_path):
+def test_single_failure_continues_and_outage_stops(server, retry_policy, tmp_path):
     texts = full_texts(server, tmp_path, retry_policy)
     server.plan = [500] * retry_policy.attempts
     texts.fetch("abd")
@@ -110,7 +110,7 @@ CUT = PAGE.format(title="A", paragraphs="<p>" + "word " * 500 + "</p>")
         ("<html><article class='ltx_document'>This paper was withdrawn.</article>", "absent"),
     ],
 )
-def test_pages_that_are_no_whole_paper_are_not_kept(server, retry_policy, tmp_path, page, state):
+def test_incomplete_papers_are_not_kept(server, retry_policy, tmp_path, page, state):
     server.texts["2001.00001"] = page
     texts = full_texts(server, tmp_path, retry_policy)
     texts.fetch("a")
@@ -119,9 +119,9 @@ def test_pages_that_are_no_whole_paper_are_not_kept(server, retry_policy, tmp_pa
 
 
 @pytest.mark.parametrize("path", ["/html/", "/captcha"])
-def test_a_test_for_robots_stops_the_stage(server, retry_policy, tmp_path, path):
-    sent_there = Answer(b"", status=302, headers={"Location": path})
-    wall = Answer(WALL, "text/html")
+def test_bot_check_stops_the_stage(server, retry_policy, tmp_path, path):
+    sent_there = Response(b"", status=302, headers={"Location": path})
+    wall = Response(WALL, "text/html")
     server.respond = lambda request: wall if path in request.path else sent_there
     texts = full_texts(server, tmp_path, retry_policy)
     with pytest.raises(ServiceError, match=r"not a paper \(arXiv reCAPTCHA\)"):
@@ -129,7 +129,7 @@ def test_a_test_for_robots_stops_the_stage(server, retry_policy, tmp_path, path)
     assert texts.store.counts("full_texts")["wanted"] == 4
 
 
-def test_identifiers_of_arxiv_are_found():
+def test_arxiv_identifiers():
     assert arxiv_identifier(["2001ApJ...1", "arXiv:astro-ph/0101001"]) == "astro-ph/0101001"
     assert arxiv_identifier(["arXiv:2001.00001", "10.1/x"]) == "2001.00001"
     assert arxiv_identifier(["arXiv:../../etc/passwd", "arXiv:"]) is None

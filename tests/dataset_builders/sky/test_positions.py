@@ -1,4 +1,4 @@
-"""Names and the positions in them."""
+"""Source names, positions and error ellipses."""
 
 import math
 
@@ -31,11 +31,11 @@ from specclip_datasets.sky.services.sources import (
         ).items(),
     ],
 )  # fmt: skip
-def test_names_are_spelled_as_the_catalogue_does_and_others_are_none(text, name):
+def test_normalise_name(text, name):
     assert normalise_name(text) == name
 
 
-def test_a_stated_position_is_as_near_as_it_says():
+def test_position_of_a_name_is_within_its_uncertainty():
     random = np.random.default_rng(0)
     for _ in range(300):
         truth = Position(random.uniform(0, 360), random.uniform(-89, 89))
@@ -52,8 +52,8 @@ def test_positions_in_degrees():
     assert parse_position("2CXO J254243.9+411610") is None
 
 
-def test_the_ellipse_points_where_it_says():
-    # 10″ long towards north-east, 1″ across.
+def test_ellipse_orientation():
+    # Semi-axes 10″ (position angle 45°) and 1″.
     ellipse = Ellipse(100.0, 60.0, 10.0, 1.0, 45.0)
     step = 5 / 3600 / math.sqrt(2)
     along = Position(100.0 + step / math.cos(math.radians(60)), 60.0 + step)
@@ -64,7 +64,7 @@ def test_the_ellipse_points_where_it_says():
     assert ellipse.distance(widened) == pytest.approx(1.0, rel=1e-3)
 
 
-def test_distances_agree_with_astropy():
+def test_separation_agrees_with_astropy():
     from astropy import units as u
     from astropy.coordinates import SkyCoord
 
@@ -82,7 +82,7 @@ def test_distances_agree_with_astropy():
 
 
 @pytest.mark.parametrize(("ra", "dec"), [(10.0, 0.0), (0.01, 30.0), (359.9, -60.0), (50.0, 89.5)])
-def test_the_box_holds_all_that_is_near(ra, dec):
+def test_box_contains_the_cone(ra, dec):
     import sqlite3
 
     radius = 1.0

@@ -1,4 +1,4 @@
-"""Kills, failing services, expired keys: nothing is lost or asked for twice."""
+"""Builds with kills, failing services and expired keys."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ from hf_specclip.errors import SpecCLIPError
 from specclip_datasets.sky.build import CATALOGUE_STAGES, STAGES
 from specclip_datasets.sky.work.store import StoreError
 
-# Requests that each stage may have under way, redirects included.
+# Maximum number of requests in flight by stage, including redirects.
 IN_FLIGHT = {
     "names": 2, "catalogue": 2, "objects": 1, "papers": 1, "full_texts": 3, "spectra": 2,
     "counts": 0, "summaries": 2, "embeddings": 1, "dataset": 0,
@@ -23,9 +23,9 @@ IN_FLIGHT = {
 
 
 @pytest.fixture(scope="module")
-def calm(tmp_path_factory):
-    """A world, the dataset that one process made of it in peace, and the requests that took."""
-    root = tmp_path_factory.mktemp("calm")
+def reference(tmp_path_factory):
+    """A world, a dataset built without faults, and the number of requests of that build."""
+    root = tmp_path_factory.mktemp("reference")
     with World(token=TOKEN) as world, pytest.MonkeyPatch.context() as patch:
         patch.setenv("ADS_DEV_KEY", TOKEN)
         patch.setenv("OPENAI_API_KEY", KEY)
@@ -34,13 +34,13 @@ def calm(tmp_path_factory):
 
 
 def kill_in(world, work, output, stage, seconds):
-    """Run a build and kill it so long after a stage has begun; None where it came to its end."""
+    """Kill a build some time after the start of a stage; return the stage, or None if complete."""
 
     def run():
-        made = build(world, work, whole=True)
+        csc_build = build(world, work, whole=True)
         for name in STAGES:
             print(name)
-            made.run([name], output, overwrite=True)
+            csc_build.run([name], output, overwrite=True)
         print("done")
 
     worker = fork_worker(run)
@@ -54,30 +54,28 @@ def kill_in(world, work, output, stage, seconds):
         worker.kill()
     lines += worker.stdout.read().split()
     worker.join(120)
-    assert lines, "it did not even begin"
+    assert lines
     return None if lines[-1] == "done" else lines[-1]
 
 
 @pytest.mark.slow
-def test_a_build_that_was_killed_twenty_times_ends_with_the_same_bytes(calm, keys, tmp_path):
-    world, calmly, requests = calm
+def test_build_killed_twenty_times_is_identical(reference, keys, tmp_path):
+    world, expected, requests = reference
     forget(world, 0.05)
     work, output = tmp_path / "work", tmp_path / "one"
     killed = [kill_in(world, work, output, stage, 0.12) for stage in STAGES * 2]
-    # A stage of the second ten may be over before the kill.
     killed = [stage for stage in killed if stage]
     assert len(killed) >= 10
     for server in world.servers:
         server.delay = 0.0
     build(world, work, whole=True).run(STAGES, output, overwrite=True)
-    assert digest(output) == digest(calmly)
-    # Only what was under way at a kill is asked for twice.
+    assert digest(output) == digest(expected)
+    # Only requests in flight at a kill are repeated.
     assert world.requests() - requests <= sum(IN_FLIGHT[stage] for stage in killed)
 
 
-def test_two_processes_share_the_stages_and_both_are_killed(calm, keys, tmp_path):
-    """The archive's stages in one process, those of papers and models in another."""
-    world, calmly, requests = calm
+def test_two_killed_processes_share_a_work_folder(reference, keys, tmp_path):
+    world, expected, requests = reference
     forget(world, 0.0)
     work, output = tmp_path / "work", tmp_path / "one"
     build(world, work, whole=True).run(CATALOGUE_STAGES, output)
@@ -102,7 +100,7 @@ def test_two_processes_share_the_stages_and_both_are_killed(calm, keys, tmp_path
     assert [worker.exitcode for worker in (*killed, *again)] == [-9, -9, 0, 0]
     world.archive.delay = world.chat.delay = 0.0
     build(world, work, whole=True).run(["dataset"], output)
-    assert digest(output) == digest(calmly)
+    assert digest(output) == digest(expected)
     assert world.requests() - requests <= IN_FLIGHT["spectra"] + IN_FLIGHT["summaries"]
 
 
@@ -112,16 +110,16 @@ def forget(world, delay):
         server.delay = delay
 
 
-def test_a_tenth_of_failing_requests_changes_nothing(calm, keys, tmp_path):
-    world, calmly, _ = calm
+def test_build_with_failing_requests_is_identical(reference, keys, tmp_path):
+    world, expected, _ = reference
     forget(world, 0.0)
     for server in world.servers:
         server.failures.clear()
         server.rate, server.slow = 0.1, 0.05
-    # And each kind of failure once for certain, at each server that is asked often enough.
+    # In addition, each fault at least once.
     for server in (world.csc, world.simbad, world.archive, world.ads, world.arxiv):
         server.plan = [None, 429, 500, None, "drop", "truncate", None, "html", "slow"]
-    # The client waits half a second and more before it asks a model again.
+    # Fewer faults, as the OpenAI client waits half a second before a retry.
     world.chat.plan = [429, None, "truncate", None, "html", None, "slow"]
     world.vectors.plan = ["drop"]
     said = []
@@ -129,19 +127,20 @@ def test_a_tenth_of_failing_requests_changes_nothing(calm, keys, tmp_path):
         try:
             build(world, tmp_path / "work", whole=True).run(STAGES, tmp_path / "one")
             break
-        except SpecCLIPError as error:  # a stop is one with a message, and nothing is lost
+        except SpecCLIPError as error:
             said.append(str(error))
     for server in world.servers:
         server.rate, server.plan = 0.0, []
-    assert digest(tmp_path / "one") == digest(calmly), said
+    assert digest(tmp_path / "one") == digest(expected), said
     total = sum((server.failures for server in world.servers), Counter())
     assert set(total) == {429, 500, "drop", "truncate", "html", "slow"}
     assert len(said) <= 3, said
 
 
-def test_keys_that_expire_stop_it_and_fresh_ones_go_on(calm, tmp_path, monkeypatch, caplog, capfd):
-    """And none of them is ever shown or kept."""
-    world, calmly, requests = calm
+def test_expired_keys_stop_the_build_and_new_keys_resume_it(
+    reference, tmp_path, monkeypatch, caplog, capfd
+):
+    world, expected, requests = reference
     forget(world, 0.0)
     for name in ("openai", "httpx2", "httpcore2", "urllib3", "specclip_datasets"):
         logging.getLogger(name).setLevel(logging.DEBUG)
@@ -149,7 +148,7 @@ def test_keys_that_expire_stop_it_and_fresh_ones_go_on(calm, tmp_path, monkeypat
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     fresh = {"ads": f"{TOKEN}-fresh", "chat": f"{KEY}-fresh", "vectors": f"{KEY}-fresh"}
     shown = []
-    # ADS answers five times, the model three times; then they know the old key no more.
+    # The keys expire after five requests to ADS and three to the model.
     respond = {name: getattr(world, name).respond for name in fresh}
 
     def expiring(name, left):
@@ -180,8 +179,8 @@ def test_keys_that_expire_stop_it_and_fresh_ones_go_on(calm, tmp_path, monkeypat
     for name in fresh:
         getattr(world, name).respond = respond[name]
     world.ads.token, world.chat.key, world.vectors.key = TOKEN, None, None
-    assert digest(tmp_path / "one") == digest(calmly)
-    # The first process asks ADS once in vain, the second the model with two threads.
+    assert digest(tmp_path / "one") == digest(expected)
+    # One rejected request to ADS, and two to the model (two threads).
     assert world.requests() <= requests + 1 + 2 + 1
     for text in ("".join(shown), caplog.text, *capfd.readouterr()):
         assert "MARKED" not in text

@@ -1,4 +1,4 @@
-"""Summaries by a server that nobody here wrote: `transformers serve`, with a tiny model."""
+"""Summaries by `transformers serve` with a tiny model."""
 
 import json
 import os
@@ -26,7 +26,7 @@ TEMPLATE = "{% for m in messages %}<s>{{ m['role'] }} {{ m['content'] }}{% endfo
 
 
 def tiny_model(folder, steps):
-    """A model of two layers that has learned one answer, or (no steps) nothing."""
+    """Save a model of two layers that is trained to give one response."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast
 
@@ -45,7 +45,7 @@ def tiny_model(folder, steps):
     )
     fast.chat_template = TEMPLATE
     torch.manual_seed(0)
-    # It sees 32 tokens back, so that what it has learned holds behind any question.
+    # A short attention window, so that the response does not depend on the prompt.
     config = MistralConfig(
         vocab_size=len(fast), hidden_size=64, intermediate_size=128, num_hidden_layers=2,
         num_attention_heads=4, num_key_value_heads=4, max_position_embeddings=16384,
@@ -70,7 +70,7 @@ def tiny_model(folder, steps):
 
 @pytest.fixture(scope="module")
 def serve(tmp_path_factory):
-    """Starts a server for a model; all are ended with the module."""
+    """Return a function that starts a server for a tiny model."""
     started = []
 
     def start(steps):
@@ -104,7 +104,7 @@ def serve(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_model_of_ones_own_writes_summaries(serve, tmp_path, monkeypatch):
+def test_summaries_by_transformers_serve(serve, tmp_path, monkeypatch):
     pytest.importorskip("fastapi", reason="transformers serve needs transformers[serving]")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     url, name = serve(steps=250)

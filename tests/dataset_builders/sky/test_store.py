@@ -1,4 +1,4 @@
-"""The store: nothing is done twice, nothing is forgotten, whatever is killed."""
+"""Store: work queue, cache, locks, kills."""
 
 import os
 import signal
@@ -13,12 +13,7 @@ from specclip_datasets.sky.services.http_session import RejectedError, ServiceEr
 from specclip_datasets.sky.work.store import Absent, Store, StoreError
 
 
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "work")
-
-
-def test_items_end_in_one_of_three_ways(store):
+def test_item_states(store):
     store.add("spectra", {str(i): {"n": i} for i in range(5)})
     store.add("spectra", {"0": {"n": 0}, "5": {"n": 5}})
     error = ServiceError("HTTP 500")
@@ -36,12 +31,12 @@ def test_items_end_in_one_of_three_ways(store):
     assert (by_id["1"].reason, by_id["2"].reason) == ("no such file", "HTTP 500")
     store.requeue("spectra")
     assert store.ids("spectra", "wanted") == {"2", "4", "5"}
-    # A changed payload is wanted again, an equal one is not.
+    # Only a changed payload is queued again.
     store.add("spectra", {"0": {"n": "other"}, "3": {"n": 3}})
     assert store.ids("spectra") == {"3"}
 
 
-def test_threads_take_each_item_once(store):
+def test_threads_process_each_item_once(store):
     store.add("s", {f"{i:03d}": i for i in range(60)})
     seen, lock = [], threading.Lock()
 
@@ -55,7 +50,7 @@ def test_threads_take_each_item_once(store):
     assert store.sums("s") == [60.0]
 
 
-def test_a_service_that_fails_in_a_row_stops_the_stage_and_blames_no_item(store):
+def test_consecutive_service_failures_stop_the_stage_and_requeue(store):
     store.add("s", {f"{i}": {} for i in range(9)})
 
     def do(items):
@@ -68,7 +63,7 @@ def test_a_service_that_fails_in_a_row_stops_the_stage_and_blames_no_item(store)
     assert store.counts("s") == {"wanted": 6, "got": 2, "absent": 0, "failed": 1}
 
 
-def test_a_slow_thread_blames_no_item_after_the_service_is_given_up(store, monkeypatch):
+def test_slow_thread_does_not_fail_requeued_items(store, monkeypatch):
     store.add("s", {f"{i}": {} for i in range(3)})
     put, two = store.put, threading.Barrier(2)
 
@@ -90,14 +85,14 @@ def test_a_slow_thread_blames_no_item_after_the_service_is_given_up(store, monke
 
 @pytest.fixture
 def interrupts():
-    """Interrupts as in a terminal: a shell starts background jobs with them ignored."""
+    """Enable SIGINT, which shells ignore in background jobs."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("interrupts")
-def test_an_interrupt_ends_what_is_under_way_and_not_the_batch(store, caplog):
+def test_interrupt_saves_requests_in_flight(store, caplog):
     store.add("s", {f"{i}": {} for i in range(9)})
 
     def do(items):
@@ -113,7 +108,7 @@ def test_an_interrupt_ends_what_is_under_way_and_not_the_batch(store, caplog):
     assert "stopping after the requests in flight" in caplog.text
 
 
-def test_answers_are_recalled_until_they_are_forgotten(store):
+def test_responses_are_cached_until_cleared(store):
     asked = []
 
     def ask():
@@ -123,17 +118,17 @@ def test_answers_are_recalled_until_they_are_forgotten(store):
     other = Store(store.path.parent)
     assert store.cached("ads", ["q", 1], ask) == other.cached("ads", ["q", 1], ask)
     store.add("s", {"a": {}})
-    other.process_each("s", lambda item: 1, clear_cache="simbad")  # another process forgets its own
+    other.process_each("s", lambda item: 1, clear_cache="simbad")  # clears another cache
     assert store.cached("ads", ["q", 1], ask) == {"rows": 1}
     store.requeue("s", ["a"])
     store.process_each("s", lambda item: 1, clear_cache="ads")
-    # Another process answers meanwhile: both go by what was stored first.
+    # Two processes use the response that was saved first.
     assert store.cached("ads", ["q", 1], lambda: other.cached("ads", ["q", 1], ask) and 0) == {
         "rows": 2
     }
 
 
-def test_a_killed_process_leaves_what_it_committed(store):
+def test_killed_process_keeps_commits_and_releases_locks(store):
     store.add("s", {f"{i}": {} for i in range(9)})
 
     def die():
@@ -149,15 +144,16 @@ def test_a_killed_process_leaves_what_it_committed(store):
     worker.join(60)
     assert worker.exitcode == -9
     assert store.ids("s") == {"0", "1"}
-    with store.lock_stages(["s"]):  # its lock went with it
+    with store.lock_stages(["s"]):  # the lock was released
         store.process("s", lambda items: ({item.id: 1} for item in items), batch_size=4)
     assert store.counts("s")["got"] == 9
 
 
-def test_files_that_cannot_be_used_are_named_with_the_way_out(store, tmp_path):
-    (tmp_path / "build.sqlite").write_bytes(b"no database, but long enough to be looked at" * 50)
+def test_unusable_files_are_named_with_advice(store, tmp_path):
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "build.sqlite").write_bytes(b"not a database, but long enough" * 50)
     with pytest.raises(StoreError, match=r"build\.sqlite: .*move it away"):
-        Store(tmp_path)
+        Store(tmp_path / "damaged")
     with sqlite3.connect(store.path) as connection:
         connection.execute("PRAGMA user_version = 9")
     with pytest.raises(StoreError, match="has format 9"):

@@ -1,4 +1,4 @@
-"""From nothing to a trained model, over local services."""
+"""Build and training, end to end."""
 
 import json
 import os
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.slow
-def test_three_hundred_detections_train_a_model(keys, tmp_path):
+def test_build_and_train_on_three_hundred_detections(keys, tmp_path):
     names, output = tmp_path / "names.txt", tmp_path / "dataset"
     with World(110, 3, observations=330, token=TOKEN) as world:
         names.write_text("\n".join(world.names))
@@ -38,7 +38,7 @@ def test_three_hundred_detections_train_a_model(keys, tmp_path):
         assert len(table) > 0
         for name in filled:
             filled[name] += pc.count(table[name]).as_py()
-    # The simulated sky leaves a fifth of the measurements out.
+    # A fifth of the simulated measurements are missing.
     assert min(filled.values()) > 0.6 * 330, filled
     assert filled["summary"] == filled["text_embedding"] == filled["counts"] == 330
     run = tmp_path / "run"

@@ -1,10 +1,10 @@
-"""VOTables as services really send them: small re-creations of recorded structures, no copies."""
+"""VOTables in the forms that services send."""
 
 import base64
 import struct
 
 import pytest
-from faulty import Answer
+from faulty import Response
 
 from specclip_datasets.sky.services.http_session import RejectedError, Service, ServiceError
 from specclip_datasets.sky.services.tap import TapClient
@@ -24,7 +24,7 @@ def votable(body, version="1.4"):
 
 
 def binary2():
-    """Rows with a mask, as astropy's binary2_masked_strings.xml, padded with NUL."""
+    """Return masked rows, as in astropy's binary2_masked_strings.xml."""
     rows = b""
     for mask, text, number in ((0, "NAME X\0\0", 1), (0x40, "[B09] 12 ü", 0)):
         coded = text.encode("utf-16-be")
@@ -52,15 +52,13 @@ def error(words, value="ERROR"):
         (votable(OK + TABLE), False),
         (votable(OK + TABLE, "1.2"), False),
         (binary2(), False),
-        # The closing status of a cut answer, as pyvo's overflowstatus.xml.
+        # As pyvo's overflowstatus.xml.
         (votable(OK + TABLE + '<INFO name="QUERY_STATUS" value="OVERFLOW"/>'), True),
     ],
 )
 @pytest.mark.parametrize("kind", ["application/x-votable+xml", "text/html;charset=utf-8", ""])
-def test_tables_are_read_in_every_form_whatever_their_content_type(
-    server, client, content, overflow, kind
-):
-    server.respond = lambda request: Answer(content, kind)
+def test_votable_serialisations_and_content_types(server, client, content, overflow, kind):
+    server.respond = lambda request: Response(content, kind)
     answer = client.query("SELECT 1", "x")
     assert [row["id"] for row in answer.rows] == ["NAME X", "[B09] 12 ü"]
     assert [row["n"] for row in answer.rows] == [1, None]
@@ -70,7 +68,7 @@ def test_tables_are_read_in_every_form_whatever_their_content_type(
 @pytest.mark.parametrize(
     ("content", "status"),
     [
-        # Rows, then an error: VOTables.jl's tap_results_and_error, in any words.
+        # As VOTables.jl's tap_results_and_error.
         (votable(OK + TABLE + error("Maximum execution time reached")), 200),
         (votable(OK + TABLE + error("something went wrong")), 200),
         (votable(error("Unable to check the ADQL query!")), 400),
@@ -81,20 +79,20 @@ def test_tables_are_read_in_every_form_whatever_their_content_type(
         (votable(OK + TABLE)[:-30], 200),
     ],
 )
-def test_answers_that_broke_off_and_outages_are_asked_for_again(server, client, content, status):
-    server.respond = lambda request: Answer(votable(OK + TABLE), "text/xml")
-    server.plan = [Answer(content, "text/xml", status)]
+def test_truncated_tables_and_outages_are_retried(server, client, content, status):
+    server.respond = lambda request: Response(votable(OK + TABLE), "text/xml")
+    server.plan = [Response(content, "text/xml", status)]
     assert len(client.query("SELECT 1", "x").rows) == 2
-    server.plan = [Answer(content, "text/xml", status)] * 9
+    server.plan = [Response(content, "text/xml", status)] * 9
     with pytest.raises(ServiceError) as caught:
         client.query("SELECT 1", "x")
     assert not isinstance(caught.value, RejectedError)
 
 
 @pytest.mark.parametrize("status", [200, 400])
-def test_a_question_at_fault_is_asked_once(server, client, status):
+def test_invalid_query_is_not_retried(server, client, status):
     words = 'Incorrect ADQL query: Encountered "." Was expecting one of: EOF'
-    server.respond = lambda request: Answer(votable(error(words)), "text/xml", status)
+    server.respond = lambda request: Response(votable(error(words)), "text/xml", status)
     with pytest.raises(RejectedError, match=r"Incorrect ADQL query.*Query: SELECT 1"):
         client.query("SELECT 1", "x")
     assert len(server.requests) == 1

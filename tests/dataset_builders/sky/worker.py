@@ -1,4 +1,4 @@
-"""Processes that run a piece of the builders, to be killed."""
+"""Forked processes that tests can kill."""
 
 import multiprocessing
 import os
@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 
 def fork_worker(work: Callable[[], object]) -> multiprocessing.process.BaseProcess:
-    """A forked process that calls `work`; what it prints can be read from its `stdout`.
+    """Return a forked process that calls `work`, with its output as `stdout`.
 
-    Not for a database that is open here: SQLite connections do not survive a fork.
+    SQLite connections must not be open: they do not survive a fork.
     """
     reader, writer = os.pipe()
 

@@ -1,6 +1,6 @@
-"""An endpoint that answers as ADS does: search with paging, partial results, a limit for each path.
+"""Test server of ADS: search with paging, partial results and quotas.
 
-Documents follow andycasey/ads' stubdata/solr.py: fields that are missing are left out.
+Documents follow andycasey/ads' stubdata/solr.py: missing fields are omitted.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from faulty import Answer, FaultyServer, Request
+from faulty import FaultyServer, Request, Response
 
 
 class AdsServer(FaultyServer):
-    """Papers that can be searched.
+    """ADS with papers.
 
     Attributes:
         papers: `bibcode`, `title`, `abstract`, `year`, and `identifier` (other codes).
-        about: SIMBAD's number -> bibcodes.
-        token: the one that is taken; it is "expired" when changed.
-        allowance: requests left today to the search.
-        asked: how often each bibcode was asked for; searched: each object.
-        refused: part of a query that the search cannot answer (status `refusal`).
+        about: SIMBAD number -> bibcodes.
+        token: valid token; change it to expire the client's.
+        allowance: remaining requests of the day.
+        asked, searched: number of requests per bibcode and per object.
+        refused: part of a query that fails with status `refusal`.
     """
 
     def __init__(
@@ -39,13 +39,13 @@ class AdsServer(FaultyServer):
         self.refused, self.refusal = "", 400
         super().__init__()
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: Request) -> Response:
         if request.headers.get("Authorization") != f"Bearer {self.token}":
-            # As a careless service might, it says which one it was given.
+            # Repeats the token, as a careless service might.
             given = request.headers.get("Authorization", "")
-            return Answer.json({"error": f"Unauthorized: {given}"}, 401)
+            return Response.json({"error": f"Unauthorized: {given}"}, 401)
         if not request.path.endswith("/search/query"):
-            return Answer(b"no such path", "text/plain", 404)
+            return Response(b"no such path", "text/plain", 404)
         with self.lock:
             self.allowance -= 1
             left = self.allowance
@@ -55,12 +55,12 @@ class AdsServer(FaultyServer):
             "X-RateLimit-Reset": str(int(time.time() + 3600)),
         }
         if left < 0:
-            return Answer.json({"error": "Too many requests"}, 429, **headers)
+            return Response.json({"error": "Too many requests"}, 429, **headers)
         if self.refused and self.refused in request.query["q"]:
             error = {"msg": "org.apache.solr.search.SyntaxError", "code": self.refusal}
-            return Answer.json({"responseHeader": {}, "error": error}, self.refusal)
+            return Response.json({"responseHeader": {}, "error": error}, self.refusal)
         answer = {"responseHeader": {"status": 0}, "response": self.search(request.query)}
-        return Answer.json(answer, **headers)
+        return Response.json(answer, **headers)
 
     def search(self, query: Mapping[str, str]) -> dict[str, Any]:
         text = query["q"]

@@ -1,4 +1,4 @@
-"""The Chandra archive's `csccli` interface, over files made for the tests."""
+"""Test server of the Chandra archive (CSCCLI)."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from faulty import Answer, FaultyServer, Request
+from faulty import FaultyServer, Request, Response
 from ogip_writer import AREA, arf_hdu, ebounds_hdu, matrix_hdu, spectrum_hdu
 
 N_ACIS_CHANNELS = 1024
 
 
 class ArchiveServer(FaultyServer):
-    """Files of detections.
+    """Archive with files of detections.
 
     Attributes:
         files: detection -> file name (without .gz) -> content of the gz file.
-        hidden: file names that batches do not hold, though the archive has them.
+        hidden: files that are missing in batches.
         spoiled: detections that make a batch fail with status 500.
-        extra: members that every tar has besides: (TarInfo, content).
-        asked: how often a batch asked for each detection.
-        sent: how often each file was sent by itself.
-        kind: content type of every answer: the real one's are not documented.
+        extra: additional members of every tar: (TarInfo, content).
+        asked: number of batch requests per detection.
+        sent: number of single requests per file.
+        kind: content type of every response; that of the archive is not documented.
     """
 
     def __init__(self, files: Mapping[str, Mapping[str, bytes]]) -> None:
@@ -42,7 +42,7 @@ class ArchiveServer(FaultyServer):
         self.kind = "text/html;charset=utf-8"
         super().__init__()
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: Request) -> Response:
         query = request.query
         if request.path.endswith("/csccli/retrieve"):
             wanted = dict.fromkeys(part.split("/")[0] for part in query["packageset"].split(","))
@@ -50,21 +50,21 @@ class ArchiveServer(FaultyServer):
             with self.lock:
                 self.asked.update(list(wanted))
             if self.spoiled & set(wanted):
-                return Answer(b"internal error", "text/plain", 500)
-            return Answer(self._tar(wanted, kinds), self.kind)
+                return Response(b"internal error", "text/plain", 500)
+            return Response(self._tar(wanted, kinds), self.kind)
         if request.path.endswith("/csccli/browse"):
             detection, kind = re.fullmatch(r"([\d.]+)/(\w+)/", query["packageset"]).groups()
             names = [n for n in self.files.get(detection, {}) if _kind(n) == kind]
             if names:
                 listed = [{"filename": name, "version": query["version"]} for name in names]
-                return Answer(json.dumps(listed).encode(), self.kind)
+                return Response(json.dumps(listed).encode(), self.kind)
         if request.path.endswith("/csccli/retrieveFile"):
             for of in self.files.values():
                 if query["filename"] in of and _kind(query["filename"]) == query["filetype"]:
                     with self.lock:
                         self.sent[query["filename"]] += 1
-                    return Answer(of[query["filename"]], self.kind)
-        return Answer(b"No file found matching these parameters", "text/plain", 404)
+                    return Response(of[query["filename"]], self.kind)
+        return Response(b"No file found matching these parameters", "text/plain", 404)
 
     def _tar(self, wanted: Iterable[str], kinds: set[str]) -> bytes:
         sink = io.BytesIO()
@@ -93,7 +93,7 @@ def detection_files(
     exposure: int = 0,
     seed: int = 0,
 ) -> dict[str, bytes]:
-    """A small, simulated set of files: 8 channels, as `ogip_writer` makes them."""
+    """Return simulated files with 8 channels."""
     obsid, obi, region = map(int, detection.split("."))
     counts = np.random.default_rng([seed, obsid, region, exposure]).poisson(5, 8)
     header = {"OBS_ID": str(obsid), "TELESCOP": "CHANDRA", "INSTRUME": "ACIS"}
@@ -114,13 +114,13 @@ def detection_files(
 def acis_files(
     detection: str, counts: np.ndarray, background: np.ndarray, *, exposure: float, scale: float
 ) -> dict[str, bytes]:
-    """A simulated spectrum in the 1,024 channels of ACIS with its ARF, and no RMF.
+    """Return a simulated ACIS spectrum (1,024 channels) with ARF and without RMF.
 
     Args:
         detection: `obsid.obi.region_id`.
         counts, background: (1024,).
         exposure: s.
-        scale: factor that turns background counts into those of the aperture.
+        scale: ratio of the areas of aperture and background.
     """
     obsid, obi, region = map(int, detection.split("."))
     header = {

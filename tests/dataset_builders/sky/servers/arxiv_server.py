@@ -1,7 +1,7 @@
-"""Papers in HTML as arXiv (`/html/ID`) and ar5iv (`/ar5iv/html/ID`) give them.
+"""Test server of arXiv (`/html/ID`) and ar5iv (`/ar5iv/html/ID`).
 
-Pages have the elements and classes that LaTeXML writes (brucemiller/LaTeXML, t/daemon); ar5iv sends
-to the page of the abstract where it has no more (dginev/ar5iv, src/main.rs).
+Pages have the elements and classes of LaTeXML (brucemiller/LaTeXML, t/daemon); ar5iv redirects to
+the abstract page of missing papers (dginev/ar5iv, src/main.rs).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from faulty import Answer, FaultyServer, Request
+from faulty import FaultyServer, Request, Response
 
 PAGE = """<!DOCTYPE html><html><head><title>x</title><style>p {{}}</style></head><body>
 <nav class="ltx_page_navbar">Sign in</nav><div class="package-alerts">Licence: CC</div>
@@ -27,11 +27,11 @@ WALL = b"<html><head><title>arXiv reCAPTCHA</title></head><body>Are you a robot?
 
 
 class ArxivServer(FaultyServer):
-    """Full texts.
+    """arXiv with full texts.
 
     Attributes:
-        texts: identifier -> paragraphs; a page as it is where it is a string.
-        asked: how often each identifier was asked for at the first address.
+        texts: identifier -> list of paragraphs, or a complete page.
+        asked: number of requests per identifier to arXiv.
     """
 
     def __init__(self, texts: Mapping[str, list[str] | str]) -> None:
@@ -40,18 +40,18 @@ class ArxivServer(FaultyServer):
         super().__init__()
         self.urls = (f"{self.url}/html", f"{self.url}/ar5iv/html")
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: Request) -> Response:
         place, _, identifier = request.path.partition("/html/")
         if place == "/ar5iv":
-            return Answer(b"moved", status=307, headers={"Location": f"/abs/{identifier}"})
+            return Response(b"moved", status=307, headers={"Location": f"/abs/{identifier}"})
         if request.path.startswith("/abs/"):
-            return Answer(ABSTRACT.format(request.path[5:]).encode(), "text/html; charset=utf-8")
+            return Response(ABSTRACT.format(request.path[5:]).encode(), "text/html; charset=utf-8")
         with self.lock:
             self.asked[identifier] += 1
         text = self.texts.get(identifier)
         if text is None:
-            return Answer(f"No HTML for '{identifier}'".encode(), "text/html", 404)
+            return Response(f"No HTML for '{identifier}'".encode(), "text/html", 404)
         if isinstance(text, list):
             paragraphs = "".join(f'<p class="ltx_p">{part}</p>' for part in text)
             text = PAGE.format(title="A paper", paragraphs=paragraphs)
-        return Answer(text.encode(), "text/html; charset=utf-8")
+        return Response(text.encode(), "text/html; charset=utf-8")

@@ -1,4 +1,4 @@
-"""Chat completions as OpenAI gives them, one by one and in batches, with answers for the tests."""
+"""Test server of OpenAI chat completions, single and batched."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from faulty import Answer, FaultyServer, Request
+from faulty import FaultyServer, Request, Response
 
 
 class ChatServer(FaultyServer):
-    """Answers each question through `write(messages)`.
+    """Chat server that responds with `write(messages)`.
 
     Attributes:
-        write: messages -> the answer (anything but a string becomes JSON).
-        bodies: the JSON of every question, in whatever way it came.
-        asked: how often each question was asked for an answer.
-        key: the one that is demanded, or None.
-        refused: fields of a question that are refused (status 400), as newer models do.
-        end: `finish_reason` of an answer; "refusal" for a refusal in place of one.
-        limit: tokens that batches may have waiting; more, and a batch fails.
-        files, batches: of the batch interface, by their ids.
-        spoil: custom_id -> the code of the error of that line of a batch, or nothing.
-        end_as: status in which batches end, and the share of their lines that is then answered.
+        write: messages -> content (JSON unless a string).
+        bodies: JSON of all completed requests.
+        asked: number of completions per request.
+        key: required key, or None.
+        rejected_fields: unsupported fields (status 400), as in newer models.
+        end: messages -> `finish_reason`, or "refusal".
+        limit: limit on enqueued tokens; larger batches fail.
+        files, batches: of the Batch API, by id.
+        spoil: custom_id -> error code of that line of a batch, or an empty string.
+        end_as: final status of batches, and the fraction of their lines that is completed.
     """
 
     def __init__(self, write: Callable[[list[dict[str, str]]], Any] | None = None) -> None:
@@ -43,40 +43,41 @@ class ChatServer(FaultyServer):
         super().__init__()
         self.base_url = f"{self.url}/v1"
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: Request) -> Response:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if self.key is not None and given != self.key:
-            return Answer.json({"error": {"message": f"Incorrect API key provided: {given}"}}, 401)
+            error = {"message": f"Incorrect API key provided: {given}"}
+            return Response.json({"error": error}, 401)
         path = request.path.removeprefix("/v1")
         if path == "/chat/completions":
             body = json.loads(request.body)
             if refusal := self.refusal(body):
-                return Answer.json({"error": refusal}, 400)
-            return Answer.json(self.complete(body))
+                return Response.json({"error": refusal}, 400)
+            return Response.json(self.complete(body))
         if path == "/files" and request.method == "POST":
             return self._file(request)
         if path.startswith("/files/") and path.endswith("/content"):
-            return Answer(self.files[path.split("/")[2]], "application/octet-stream")
+            return Response(self.files[path.split("/")[2]], "application/octet-stream")
         if path == "/batches" and request.method == "POST":
             return self._batch(json.loads(request.body))
         if path == "/batches":
             data = [self._shown(batch) for batch in reversed(self.batches.values())]
-            return Answer.json({"object": "list", "data": data, "has_more": False})
+            return Response.json({"object": "list", "data": data, "has_more": False})
         if path.startswith("/batches/"):
             batch = self.batches.get(path.split("/")[2])
             if batch is None:
-                return Answer.json({"error": {"message": "No such batch"}}, 404)
+                return Response.json({"error": {"message": "No such batch"}}, 404)
             with self.lock:
                 batch["looks"] -= 1
                 if batch["looks"] < 0 and batch["status"] == "finalizing":
                     self._end(batch)
                 elif batch["status"] in ("validating", "in_progress"):
                     batch["status"] = "finalizing" if batch["looks"] <= 0 else "in_progress"
-            return Answer.json(self._shown(batch))
-        return Answer.json({"error": {"message": f"no such path {path}"}}, 404)
+            return Response.json(self._shown(batch))
+        return Response.json({"error": {"message": f"no such path {path}"}}, 404)
 
     def refusal(self, body: dict[str, Any]) -> dict[str, Any] | None:
-        """The error of a field that is refused, as OpenAI's models word it."""
+        """Return the error of an unsupported field in the words of OpenAI."""
         for name in sorted(self.rejected_fields & set(body)):
             other = ", use 'max_completion_tokens' instead" if name == "max_tokens" else ""
             message = f"Unsupported parameter: '{name}' is not supported with this model{other}."
@@ -84,7 +85,7 @@ class ChatServer(FaultyServer):
         return None
 
     def complete(self, body: dict[str, Any]) -> dict[str, Any]:
-        """The completion of a question."""
+        """Return the completion of a request."""
         content = self.write(body["messages"])
         with self.lock:
             self.bodies.append(body)
@@ -110,7 +111,7 @@ class ChatServer(FaultyServer):
 
     # -- batches
 
-    def _file(self, request: Request) -> Answer:
+    def _file(self, request: Request) -> Response:
         kind = request.headers["Content-Type"]
         message = email.message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + request.body)
         parts = {
@@ -122,9 +123,9 @@ class ChatServer(FaultyServer):
         self.files[name] = content
         about = {"id": name, "object": "file", "bytes": len(content), "purpose": "batch"}
         about |= {"created_at": int(time.time()), "filename": parts["file"].get_filename()}
-        return Answer.json({**about, "status": "processed"})
+        return Response.json({**about, "status": "processed"})
 
-    def _batch(self, body: dict[str, Any]) -> Answer:
+    def _batch(self, body: dict[str, Any]) -> Response:
         assert body["endpoint"] == "/v1/chat/completions"
         assert body["completion_window"] == "24h"
         name = f"batch_{len(self.batches)}"
@@ -139,7 +140,7 @@ class ChatServer(FaultyServer):
             "status": "validating",
             "looks": 1,
         }
-        return Answer.json(self._shown(self.batches[name]))
+        return Response.json(self._shown(self.batches[name]))
 
     def _end(self, batch: dict[str, Any]) -> None:
         status, share = self.end_as.pop(0) if self.end_as else ("completed", 1.0)

@@ -1,4 +1,4 @@
-"""A small, simulated Chandra Source Catalog in the tables of the real one."""
+"""Simulated tables of the Chandra Source Catalog."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OBSERVATION = {
 
 
 def csc_name(ra: float, dec: float) -> str:
-    """The name the catalogue gives a position: cut off, not rounded."""
+    """Return the catalogue name of a position (truncated, not rounded)."""
     tenths = int(ra / 15 * 36000)
     hours, rest = divmod(tenths, 36000)
     minutes, tenths = divmod(rest, 600)
@@ -48,10 +48,10 @@ def csc_name(ra: float, dec: float) -> str:
 
 
 class Sky:
-    """Sources and detections, drawn from a seed.
+    """Random sources and detections.
 
-    Every source is seen in `per_source` of so many `observations`, numbered from 1000 on; those of
-    one field see the same sources.
+    Every source is detected in `per_source` of the `observations`, whose ObsIDs start at 1000;
+    observations of a field contain the same sources.
 
     Attributes:
         master, detections: rows of `master_source`, and of `observation_source` with the source's
@@ -62,7 +62,7 @@ class Sky:
         random = np.random.default_rng(seed)
         self.master: list[dict[str, Any]] = []
         self.detections: list[dict[str, Any]] = []
-        # Far enough apart that no error ellipse reaches another source.
+        # Far enough apart that error ellipses do not overlap.
         for source in range(n):
             ra = float((source * 9.0 + random.uniform(0, 4)) % 360)
             dec = float(random.uniform(-80, 80))
@@ -99,7 +99,7 @@ class Sky:
         return row
 
     def load(self, server: TapServer) -> TapServer:
-        """Put everything into a TAP service."""
+        """Load all tables into a TAP server."""
         server.add_table("csc21.master_source", self.master, MASTER)
         stacks = [
             {

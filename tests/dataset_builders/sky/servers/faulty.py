@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that counts its requests and misbehaves on demand."""
+"""HTTP server that records requests and fails on demand."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Request:
 
 
 @dataclass
-class Answer:
-    """Answer of the server."""
+class Response:
+    """Response of the server."""
 
     content: bytes
     kind: str = "application/octet-stream"
@@ -38,24 +38,23 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def json(cls, value: Any, status: int = 200, **headers: str) -> Answer:
+    def json(cls, value: Any, status: int = 200, **headers: str) -> Response:
         return cls(json.dumps(value).encode(), "application/json", status, headers)
 
 
 class FaultyServer:
-    """Answers through `respond(request)` until closed.
+    """HTTP server that responds with `respond(request)`.
 
     Attributes:
-        url: where it listens.
-        requests: all of them, in order, answered well or not.
-        plan: faults of the next requests, taken from the front: a status, "drop", "truncate",
-            "html", "slow" (`slow` seconds), "drip" (a byte every 20 ms), an `Answer`, or None.
-        rate: share of further requests that fail, drawn from `FAULTS` (the same for a seed).
-        delay: s before every answer.
-        retry_after: what a 429 asks for, s.
+        requests: all requests, in order, including failed ones.
+        plan: faults of the next requests: a status, "drop", "truncate", "html", "slow" (`slow`
+            seconds), "drip" (a byte every 20 ms), a `Response`, or None.
+        rate: fraction of other requests that fail, with reproducible `FAULTS`.
+        delay: delay of every response, s.
+        retry_after: Retry-After of status 429, s.
     """
 
-    def __init__(self, respond: Callable[[Request], Answer] | None = None) -> None:
+    def __init__(self, respond: Callable[[Request], Response] | None = None) -> None:
         if respond is not None:
             self.respond = respond
         self.requests: list[Request] = []
@@ -83,11 +82,11 @@ class FaultyServer:
         self._http.shutdown()
         self._http.server_close()
 
-    def respond(self, request: Request) -> Answer:
-        return Answer.json({"path": request.path})
+    def respond(self, request: Request) -> Response:
+        return Response.json({"path": request.path})
 
     def next_fault(self) -> Any:
-        """The fault of this request; called under the lock."""
+        """Return the fault of this request; called under the lock."""
         if self.plan:
             return self.plan.pop(0)
         number = len(self.requests)
@@ -141,12 +140,12 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if isinstance(fault, int):
             headers = {"Retry-After": self.state.retry_after} if fault == 429 else {}
-            self.send(Answer(b"failing on demand", "text/plain", fault, headers))
+            self.send(Response(b"failing on demand", "text/plain", fault, headers))
             return
         if fault == "html":
-            self.send(Answer(b"<html>please log in</html>", "text/html"))
+            self.send(Response(b"<html>please log in</html>", "text/html"))
             return
-        if isinstance(fault, Answer):
+        if isinstance(fault, Response):
             self.send(fault)
             return
         if fault == "slow":
@@ -160,7 +159,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.send(answer, len(answer.content) // 2 if fault == "truncate" else None)
 
-    def send(self, answer: Answer, cut: int | None = None) -> None:
+    def send(self, answer: Response, cut: int | None = None) -> None:
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.kind)
         self.send_header("Content-Length", str(len(answer.content)))

@@ -1,4 +1,4 @@
-"""A small, simulated SIMBAD: the tables that the bibliography asks for."""
+"""Simulated tables of SIMBAD."""
 
 from __future__ import annotations
 
@@ -24,14 +24,13 @@ def load_simbad(
     references: Iterable[tuple[int, str, int]],
     links: Iterable[tuple[int, int, int]] = (),
 ) -> TapServer:
-    """Put a SIMBAD into a TAP service.
+    """Load a SIMBAD into a TAP server.
 
     Args:
-        server: the service.
         objects: `oid`, `main_id`, `otype`, `ra`, `dec`, `names`.
         papers: `bibcode`, `year`, `title`, `nbobject`.
-        references: oid, bibcode, how often the paper mentions the object.
-        links: oid of the parent, of the child, membership in per cent.
+        references: oid, bibcode, number of mentions in the paper.
+        links: oid of parent and child, membership probability (per cent).
     """
     objects = list(objects)
     numbered = [{**paper, "oidbib": 900 + n} for n, paper in enumerate(papers)]

@@ -1,10 +1,9 @@
-"""A TAP service over SQLite: VOTables out, uploads in, synchronous and asynchronous.
+"""TAP service on SQLite, synchronous and asynchronous.
 
-ADQL as the builders write it is SQL that SQLite understands, but for TOP, schemas in table names
-and geometry, which are seen to here. What the real services refuse is refused: SIMBAD's grammar
-(gmantele/vollt, adqlGrammar.jj) sorts by output names alone; CSC's has neither geometry nor JOIN
-with several conditions, and answers `/sync` with a redirect. Tables follow astropy/pyvo's
-overflowstatus.xml and errorstatus.xml, and VOTables.jl's tap_results_and_error.
+TOP, schema names and geometry are converted for SQLite. Restrictions of the services are kept:
+SIMBAD (gmantele/vollt, adqlGrammar.jj) sorts by output names only; CSC has neither geometry nor
+JOIN with several conditions, and redirects `/sync`. Tables follow overflowstatus.xml and
+errorstatus.xml of astropy/pyvo, and tap_results_and_error of VOTables.jl.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 from astropy.io.votable import parse_single_table
-from faulty import Answer, FaultyServer, Request
+from faulty import FaultyServer, Request, Response
 
 TYPES = {
     "TEXT": 'datatype="char" arraysize="*"',
@@ -37,12 +36,12 @@ XML = "application/x-votable+xml"
 
 
 class TapServer(FaultyServer):
-    """Tables that answer ADQL.
+    """TAP service.
 
     Attributes:
-        kind: grammar and manners: "simbad" or "csc".
-        queries: every ADQL text received, answered well or not.
-        max_rows: the most rows that are ever sent; what is left out is an overflow.
+        kind: service to reproduce, "simbad" or "csc".
+        queries: all ADQL queries received, including failed ones.
+        max_rows: row limit of the service.
         uploads: number of rows of each upload.
     """
 
@@ -62,7 +61,7 @@ class TapServer(FaultyServer):
     def add_table(
         self, name: str, rows: Iterable[Mapping[str, Any]], types: Mapping[str, str]
     ) -> None:
-        """Make a table."""
+        """Create a table."""
         columns = ", ".join(f'"{column}" {kind}' for column, kind in types.items())
         self.database.execute(f"CREATE TABLE {_plain(name)} ({columns})")
         self.insert(name, rows, types)
@@ -76,38 +75,40 @@ class TapServer(FaultyServer):
             [tuple(row.get(column) for column in types) for row in rows],
         )
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: Request) -> Response:
         fields, files = _form(request)
         if request.path.endswith("/sync") and self.kind == "csc":
             name = f"r{len(self.jobs)}"
             self.jobs[name] = {"phase": "EXECUTING", "fields": fields, "files": files}
-            return Answer(b"see there", status=303, headers={"Location": f"/tap/run/{name}"})
+            return Response(b"see there", status=303, headers={"Location": f"/tap/run/{name}"})
         if "/tap/run/" in request.path:
             job = self.jobs.pop(request.path.rsplit("/", 1)[1])
             return self.run(job["fields"], job["files"])
         if request.path.endswith("/sync"):
             return self.run(fields, files)
         if "/async" not in request.path:
-            return Answer(b"no such path", "text/plain", 404)
+            return Response(b"no such path", "text/plain", 404)
         return self.job(request, fields, files)
 
-    def job(self, request: Request, fields: dict[str, str], files: dict[str, bytes]) -> Answer:
-        """Jobs of the Universal Worker Service, as far as TAP needs them."""
+    def job(self, request: Request, fields: dict[str, str], files: dict[str, bytes]) -> Response:
+        """Respond as a Universal Worker Service."""
         parts = request.path.split("/async", 1)[1].strip("/").split("/")
         if parts == [""]:
             name = f"job{len(self.jobs)}"
             self.jobs[name] = {"phase": "PENDING", "fields": fields, "files": files}
-            return Answer(b"", status=303, headers={"Location": f"{self.url}/tap/async/{name}"})
+            return Response(b"", status=303, headers={"Location": f"{self.url}/tap/async/{name}"})
         if parts[0] not in self.jobs:
-            return Answer(b"no such job", "text/plain", 404)
+            return Response(b"no such job", "text/plain", 404)
         job = self.jobs[parts[0]]
         if request.method == "DELETE":
             del self.jobs[parts[0]]
-            return Answer(b"", status=303, headers={"Location": f"{self.url}/tap/async"})
+            return Response(b"", status=303, headers={"Location": f"{self.url}/tap/async"})
         if parts[1:] == ["phase"]:
             job["phase"] = "EXECUTING"
             job["started"] = time.monotonic()
-            return Answer(b"", status=303, headers={"Location": f"{self.url}/tap/async/{parts[0]}"})
+            return Response(
+                b"", status=303, headers={"Location": f"{self.url}/tap/async/{parts[0]}"}
+            )
         if parts[1:] == ["results", "result"]:
             return self.run(job["fields"], job["files"])
         if job["phase"] == "EXECUTING":  # for the first two looks
@@ -125,14 +126,14 @@ class TapServer(FaultyServer):
             f"<uws:jobId>{parts[0]}</uws:jobId><uws:phase>{job['phase']}</uws:phase>{results}"
             "</uws:job>"
         )
-        return Answer(text.encode(), "text/xml")
+        return Response(text.encode(), "text/xml")
 
-    def run(self, fields: dict[str, str], files: dict[str, bytes]) -> Answer:
+    def run(self, fields: dict[str, str], files: dict[str, bytes]) -> Response:
         query = fields["QUERY"]
         with self.busy:
             self.queries.append(query)
             if refusal := self.refusal(query):
-                return Answer(_error(refusal), XML, 400)
+                return Response(_error(refusal), XML, 400)
             try:
                 for part in filter(None, fields.get("UPLOAD", "").split(";")):
                     name, source = part.split(",", 1)
@@ -143,7 +144,7 @@ class TapServer(FaultyServer):
                 rows = cursor.fetchmany(limit + 1)
                 cursor.close()  # an open one keeps uploads from being dropped
             except sqlite3.Error as error:
-                return Answer(_error(str(error)), XML, 400)
+                return Response(_error(str(error)), XML, 400)
             finally:
                 tables = self.database.execute(
                     "SELECT name FROM sqlite_master WHERE name LIKE 'TAP_UPLOAD%'"
@@ -151,10 +152,10 @@ class TapServer(FaultyServer):
                 for (table,) in tables:
                     self.database.execute(f"DROP TABLE {table}")
         version = "1.2" if self.kind == "csc" else "1.4"
-        return Answer(_votable(names, rows[:limit], len(rows) > limit, version), XML)
+        return Response(_votable(names, rows[:limit], len(rows) > limit, version), XML)
 
     def refusal(self, query: str) -> str | None:
-        """The words in which the real service refuses a query; None where it does not."""
+        """Return the error of a query that the real service rejects, or None."""
         if self.kind == "csc":
             several = re.search(r"\bON\b[^()]*\bAND\b", query)
             geometry = re.search(r"\b(CIRCLE|CONTAINS|POINT)\s*\(", query)

@@ -1,4 +1,4 @@
-"""Embeddings as OpenAI gives them: a vector from each text's hash."""
+"""Test server of OpenAI embeddings: a vector from each text's hash."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import json
 from collections import Counter
 
 import numpy as np
-from faulty import Answer, FaultyServer, Request
+from faulty import FaultyServer, Request, Response
 
 DIMENSION = 8
 
 
 def true_vector(text: str, dimension: int = DIMENSION) -> np.ndarray:
-    """Return the vector that the server gives for a text, (dimension) float32."""
+    """Return the vector of a text, (dimension,) float32."""
     seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
     return np.random.default_rng(seed).normal(size=dimension).astype(np.float32)
 
 
 class VectorsServer(FaultyServer):
-    """Answers `POST /v1/embeddings`.
+    """Server of `POST /v1/embeddings`.
 
     Attributes:
-        asked: how often each text was asked for.
+        asked: number of requests per text.
         dimension: of the vectors.
-        key: the one that is demanded, or None.
+        key: required key, or None.
     """
 
     def __init__(self) -> None:
@@ -35,10 +35,11 @@ class VectorsServer(FaultyServer):
         super().__init__()
         self.base_url = f"{self.url}/v1"
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: Request) -> Response:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if self.key is not None and given != self.key:
-            return Answer.json({"error": {"message": f"Incorrect API key provided: {given}"}}, 401)
+            error = {"message": f"Incorrect API key provided: {given}"}
+            return Response.json({"error": error}, 401)
         body = json.loads(request.body)
         with self.lock:
             self.asked.update(body["input"])
@@ -53,4 +54,4 @@ class VectorsServer(FaultyServer):
             data.append({"object": "embedding", "index": index, "embedding": value})
         usage = {"prompt_tokens": 1, "total_tokens": 1}
         whole = {"object": "list", "data": data, "model": body["model"], "usage": usage}
-        return Answer.json(whole)
+        return Response.json(whole)

@@ -1,4 +1,4 @@
-"""All services of a build, over one small, simulated sky."""
+"""All test servers, on one simulated sky."""
 
 from __future__ import annotations
 
@@ -22,12 +22,11 @@ SURVEY = "2019ApJS..240....1S"
 
 
 class World:
-    """Sources with two papers each, and a survey behind all of them.
+    """Sources with two papers each, and a survey about all of them.
 
     Attributes:
-        sky: the catalogue.
-        csc, simbad, archive, ads, arxiv: the servers of the sky.
-        chat, vectors: those of models.
+        sky: catalogue.
+        csc, simbad, archive, ads, arxiv, chat, vectors: servers.
     """
 
     def __init__(
@@ -72,7 +71,7 @@ class World:
             100 + i: [paper["bibcode"] for paper in papers[2 * i : 2 * i + 2]] for i in range(n)
         }
         self.ads = AdsServer(known, about, token)
-        # Every second paper is open.
+        # Every second paper has a full text.
         self.arxiv = ArxivServer(
             {
                 f"2001.{number:05d}": [
@@ -102,7 +101,7 @@ class World:
 
     @property
     def services(self) -> dict[str, str]:
-        """Addresses, by the names of `build.Services`."""
+        """Addresses, by field of `Services`."""
         return {
             "csc_tap": f"{self.csc.url}/tap",
             "simbad_tap": f"{self.simbad.url}/tap",
@@ -113,18 +112,18 @@ class World:
 
     @property
     def arguments(self) -> list[str]:
-        """The same, for the command line, and no politeness."""
+        """Addresses and high request rates as command-line options."""
         addresses = {**self.services, "arxiv": self.services["arxiv"][0]}
         words = [f"--{name.replace('_', '-')}={url}" for name, url in addresses.items()]
         return [*words, "--per-second=500", "--model-poll=0.02"]
 
     @property
     def names(self) -> list[str]:
-        """Of all sources."""
+        """Names of all sources."""
         return [row["name"] for row in self.sky.master]
 
     def requests(self) -> int:
-        """Received by all servers."""
+        """Return the number of requests to all servers."""
         return sum(len(server.requests) for server in self.servers)
 
     def _files(self, row: dict[str, Any]) -> dict[str, bytes]:
