@@ -137,7 +137,7 @@ class SpectrumArchive:
     def _retrieve(self, detections: Sequence[str]) -> None:
         """Download the products of several detections as a tar file, and save the valid ones.
 
-        Errors are ignored here: `_complete` requests whatever is missing, one file at a time.
+        Errors are ignored here: `_complete` requests missing files one at a time.
         """
         packages = ",".join(f"{name}/{kind}/b" for name in detections for kind in self.kinds)
         about = f"{len(detections)} detections from {detections[0]}"

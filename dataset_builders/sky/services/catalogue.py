@@ -144,7 +144,7 @@ def fetch_detections(
         limits: values of `LIMITS`.
 
     Raises:
-        ServiceError: a row has an unexpected value or was not asked for.
+        ServiceError: a row has an unexpected value or is outside the query.
     """
 
     def fetch(page: Item) -> dict[str, int]:
