@@ -161,7 +161,9 @@ class _LogSumExp(torch.autograd.Function):
     """`_log_sum_exp` on a CPU, with one exponential for both directions, forward and backward.
 
     `torch.logsumexp` takes 1.3 times as long for 1,024 pairs in 512 dimensions, and 1.6 times as
-    long, with twice the memory, for 4,096 and 8,192 pairs.
+    long, with twice the memory, for 4,096 and 8,192 pairs. In CPU time the loss of transformers
+    takes 1.3, 2.1 and 2.2 times as long as this one at these sizes, that of open_clip 1.9, 2.3 and
+    2.2 times.
     """
 
     @staticmethod
