@@ -415,7 +415,7 @@ of the first run. Writes comparison.json, report.md, report.html and figures/ to
         "runs", nargs="+", metavar="RUN", help="output folders of training/reproduce.py"
     )
     command.add_argument(
-        "--output", required=True, metavar="DIR", help="folder to write; created if absent"
+        "-o", "--output", required=True, metavar="DIR", help="folder to write; created if absent"
     )
     return command
 

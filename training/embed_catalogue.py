@@ -151,7 +151,9 @@ datasets. Rerunning computes missing parts, with any number of processes.
     command.add_argument(
         "--split", action="append", metavar="NAME", help="may be repeated (default: all splits)"
     )
-    command.add_argument("--output", required=True, metavar="DIR", help="folder of the vectors")
+    command.add_argument(
+        "-o", "--output", required=True, metavar="DIR", help="folder of the vectors"
+    )
     command.add_argument(
         "--batch-size",
         type=positive_int,

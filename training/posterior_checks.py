@@ -251,7 +251,7 @@ def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", type=Path, required=True, help="a finished run")
     parser.add_argument("--dataset", type=Path, required=True, help="its simulated dataset")
-    parser.add_argument("--output", type=Path, help="(default MODEL/posterior_checks)")
+    parser.add_argument("-o", "--output", type=Path, help="(default MODEL/posterior_checks)")
     parser.add_argument("-n", type=positive_int, default=200, help="spectra per case (default 200)")
     parser.add_argument("--seed", type=int, default=29, help="(default 29)")
     return parser

@@ -232,7 +232,7 @@ def options() -> argparse.ArgumentParser:
         "from ratios",
     )
     command.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="draws")
-    command.add_argument("--output", metavar="FILE", help="also write the results as JSON")
+    command.add_argument("-o", "--output", metavar="FILE", help="also write the results as JSON")
     command.add_argument(
         "--calibrate",
         action="store_true",

@@ -106,7 +106,7 @@ def _add_simulate(commands: Any) -> None:
         help="number of processes; does not affect the output (default: all cores, here "
         "%(default)s)",
     )
-    parser.add_argument("--output", type=Path, required=True, help="output folder")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="output folder")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing dataset")
     parser.set_defaults(run=_simulate)
 
@@ -120,7 +120,7 @@ def _add_example(commands: Any) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="random seed (default 0)")
     parser.add_argument(
-        "--output", type=Path, required=True, metavar="FILE", help="the PHA file to write"
+        "-o", "--output", type=Path, required=True, metavar="FILE", help="the PHA file to write"
     )
     parser.set_defaults(run=_example)
 
@@ -140,7 +140,7 @@ def _add_oracle(commands: Any) -> None:
         help="sources that the observer sums over (more: less noise, more time)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the observer's draws")
-    parser.add_argument("--output", type=Path, help="JSON file for all figures")
+    parser.add_argument("-o", "--output", type=Path, help="JSON file for all figures")
     parser.set_defaults(run=_oracle)
 
 

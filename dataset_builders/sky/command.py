@@ -43,7 +43,7 @@ def add_command(commands: Any) -> None:
     add = parser.add_argument
     add("--source", choices=["csc"], default="csc", help="catalogue (default %(default)s)")
     add_options(parser, Selection)
-    add("--output", type=Path, required=True, help="output folder")
+    add("-o", "--output", type=Path, required=True, metavar="DIR", help="output folder")
     add("--work", type=Path, help="work folder of downloads (default OUTPUT.work)")
     add("--overwrite", action="store_true", help="replace an existing dataset")
     stages = f"stages to run: {','.join(STAGES)} (default: all), or push to publish a dataset"

@@ -102,7 +102,7 @@ def parser(description: str, epilog: str) -> argparse.ArgumentParser:
         "a column text_embedding",
     )
     options.add_argument(
-        "--output", required=True, metavar="DIR", help="folder of the run; created if absent"
+        "-o", "--output", required=True, metavar="DIR", help="folder of the run; created if absent"
     )
     add_run_options(options)
     return options
