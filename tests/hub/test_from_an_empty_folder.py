@@ -116,7 +116,8 @@ def test_the_readmes_script_from_an_empty_folder(repository, section, tiny_run, 
         shutil.rmtree(work)
         work.mkdir()
         counts = np.random.default_rng(0).poisson(4 * np.exp(-np.arange(1024) / 200))
-        write(work / FILE, spectrum_hdu(counts, header={"EXPOSURE": 37_664.0}))
+        header = {"EXPOSURE": 37_664.0, "TELESCOP": "CHANDRA", "INSTRUME": "ACIS"}
+        write(work / FILE, spectrum_hdu(counts, header=header))
         diagonal = [[(16 * row + 1, [1 / 16] * 16)] for row in range(64)]
         energies = np.linspace(0.3, 11, 1025)
         response = matrix_hdu(diagonal, edges=energies[::16])
