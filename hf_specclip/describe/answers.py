@@ -117,16 +117,16 @@ def answer_question(
         return Answer(question)
     point = _query_point(index, queries, question)
     missing = missing_values(index, question_filter(question, where))
+    if question.like and question.words:
+        ignored = f"not used beside “like”: {', '.join(question.words)}"
+        missing = (ignored, *missing)
     if kind == "papers" and not len(index.papers):
         papers = _papers_of_sources(index, question, point, top_k, where)
         return Answer(question, papers, (NO_TEXTS, *missing))
     if kind == "papers":
         texts = rank_texts(index, question, point, top_k, where)
         return Answer(question, tuple(literature_hit(hit) for hit in texts), missing)
-    ranked = rank_sources(
-        index, question, point, top_k + len(question.like), where, by_class=by_class
-    )
-    ranked = [source for source in ranked if _name(index, source) not in question.like][:top_k]
+    ranked = rank_sources(index, question, point, top_k, where, by_class=by_class)
     sources = (source_hit(index, question, source, rank) for rank, source in enumerate(ranked, 1))
     return Answer(question, tuple(sources), (*missing, *_order(question, ranked)))
 
@@ -139,10 +139,6 @@ def _query_point(index: SpecCLIPIndex, queries: TextQueries, question: Question)
         return np.asarray(index.spectra.embeddings[brightest], np.float32).mean(axis=0)
     stated = question.kinds or question.words or question.conditions
     return queries.embed_question(question) if stated else None
-
-
-def _name(index: SpecCLIPIndex, ranked: RankedSource) -> str:
-    return str(index.spectra.entries[ranked.rows[0]].get("source_name"))
 
 
 def missing_values(index: SpecCLIPIndex, where: IndexFilter) -> tuple[str, ...]:

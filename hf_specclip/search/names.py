@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ..literature.source_names import name_key
 
@@ -81,21 +81,14 @@ def find_names(text: str, names: Mapping[str, str]) -> list[NameMatch]:
         The matches, the longest where several overlap. A single word without a digit does not
         match.
     """
-    found: list[NameMatch] = []
-    words = list(re.finditer(r"\S+", text))
-    start = 0
-    while start < len(words):
-        for number in range(min(_MAX_NAME_WORDS, len(words) - start), 0, -1):
-            first, last = words[start].start(), words[start + number - 1].end()
-            phrase = text[first:last].rstrip(",.;:?!”\"'")
-            is_name = any(c.isdigit() for c in phrase) or (number > 1 and phrase[0].isupper())
-            if is_name and (source := names.get(normalise_name(phrase))):
-                found.append(((first, first + len(phrase)), source))
-                start += number
-                break
-        else:
-            start += 1
-    return found
+
+    def lookup(start: int, stop: int, n_words: int) -> NameMatch | None:
+        phrase = text[start:stop].rstrip(",.;:?!”\"'")
+        is_name = any(c.isdigit() for c in phrase) or (n_words > 1 and phrase[0].isupper())
+        source = names.get(normalise_name(phrase)) if is_name else None
+        return ((start, start + len(phrase)), source) if source else None
+
+    return _longest_matches(list(re.finditer(r"\S+", text)), _MAX_NAME_WORDS, lookup)
 
 
 def find_hosts(text: str, names: Mapping[str, str]) -> list[NameMatch]:
@@ -108,21 +101,37 @@ def find_hosts(text: str, names: Mapping[str, str]) -> list[NameMatch]:
     Returns:
         The matches, the longest where several overlap.
     """
-    words = list(_WORD.finditer(text))
-    found: list[NameMatch] = []
-    start = 0
-    while start < len(words):
-        for number in range(min(_MAX_HOST_WORDS, len(words) - start), 0, -1):
-            span = (words[start].start(), words[start + number - 1].end())
-            phrase = text[slice(*span)]
-            host = names.get(name_key(phrase))
-            if host and re.fullmatch(r"[\w\s+–-]+", phrase) and not _NOT_HOST.match(text, span[1]):
-                found.append((span, host))
-                start += number
+
+    def lookup(start: int, stop: int, _: int) -> NameMatch | None:
+        phrase = text[start:stop]
+        host = names.get(name_key(phrase))
+        if host and re.fullmatch(r"[\w\s+–-]+", phrase) and not _NOT_HOST.match(text, stop):
+            return (start, stop), host
+        return None
+
+    return _longest_matches(list(_WORD.finditer(text)), _MAX_HOST_WORDS, lookup)
+
+
+def _longest_matches(
+    words: Sequence[re.Match[str]],
+    max_words: int,
+    lookup: Callable[[int, int, int], NameMatch | None],
+) -> list[NameMatch]:
+    """Return the matches of `lookup` (start, stop, number of words), longest first, which do not
+    overlap.
+    """
+    matches: list[NameMatch] = []
+    first = 0
+    while first < len(words):
+        for n_words in range(min(max_words, len(words) - first), 0, -1):
+            last = words[first + n_words - 1]
+            if match := lookup(words[first].start(), last.end(), n_words):
+                matches.append(match)
+                first += n_words
                 break
         else:
-            start += 1
-    return found
+            first += 1
+    return matches
 
 
 __all__ = ["find_hosts", "find_names", "host_names", "normalise_name"]

@@ -214,8 +214,13 @@ def parse_question(
         for span, source in find_names(remainder.text, names or {})
         if name_key(text[slice(*span)]) not in (host_names or {})
     ]
-    likes = {source: match.span() for span, source in sources
-             if (match := _LIKE.search(text[: span[0]]))}  # fmt: skip
+    likes: dict[str, tuple[int, int]] = {}
+    previous = -1
+    for span, source in sources:
+        # "like A and B" asks for sources that resemble either.
+        linked = previous >= 0 and _LINK.fullmatch(text, previous, span[0])
+        if match := linked or _LIKE.search(text[: span[0]]):
+            likes[source], previous = match.span(), span[1]
     remainder.remove(*(span for span, _ in sources), *likes.values())
     hosts = find_hosts(remainder.text, host_names or {})
     for (start, stop), _ in hosts:

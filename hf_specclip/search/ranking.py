@@ -58,6 +58,8 @@ def rank_sources(
 ) -> list[RankedSource]:
     """Rank the sources of an index: those of a requested class first, then by similarity.
 
+    The sources in `question.like` are left out.
+
     Args:
         index: texts and spectra.
         question: see `parse_question`; its conditions are applied as a filter.
@@ -72,6 +74,8 @@ def rank_sources(
     """
     conditions = question_filter(question, where)
     rows = index.matching(conditions)
+    # Sources are not among those that resemble them.
+    rows = np.setdiff1d(rows, [row for name in question.like for row in index.find(name)])
     if not len(rows):
         return []
     table = index.sources

@@ -77,7 +77,8 @@ def test_a_source_asked_for_by_name_or_as_a_likeness(asked):
     assert hit.name == "Q2"
     assert hit.score is None
     assert "1.         Q2" in "\n".join(answer_lines(asked("J1 Q2")))
-    like = asked("like J1 Q2")
+    like = asked("flaring like J1 Q2")
+    assert "not used beside “like”: flaring" in like.notes
     assert "Q2" not in [hit.name for hit in like]
     scores = [hit.score for hit in like]
     assert scores == sorted(scores, reverse=True)

@@ -68,6 +68,14 @@ def test_sources_are_asked_for_by_any_of_their_names(index):
     assert ranked.rows == (3,)
     like = parse_question("LMXB similar to T Pyx in M31", **names)
     assert (like.like, like.sources, like.hosts, like.words) == (("S3",), (), ("NGC 224",), ())
+    both = parse_question("like T Pyx and 4U 5", **names)
+    assert (both.like, both.sources) == (("S3", "S5"), ())
+    assert {row for each in rank_sources(index, both, None, 10) for row in each.rows} == {
+        0,
+        1,
+        2,
+        4,
+    }
     absent = parse_question("M82 X-1", **names)
     assert absent.unused == ("M82 X-1",)
     assert "or give its position" in absent.refusal
