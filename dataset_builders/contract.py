@@ -66,19 +66,12 @@ class ContractError(SpecCLIPError, ValueError):
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the contract.
+    """One column of the contract."""
 
-    Attributes:
-        feature: its `datasets` feature.
-        unit: unit string, empty where there is none.
-        meaning: one line for the dataset card.
-        required: True when a null is an error.
-    """
-
-    feature: object
-    unit: str
-    meaning: str
-    required: bool = True
+    feature: object  # its `datasets` feature
+    unit: str  # unit string, empty where there is none
+    meaning: str  # one line for the dataset card
+    required: bool = True  # True when a null is an error
 
 
 def variable_units(domain: Domain = XRAY) -> dict[str, str]:

@@ -58,17 +58,11 @@ ROWS_PER_FILE = 100_000
 
 @dataclass(frozen=True)
 class TableStream:
-    """Rows that are made while they are written.
+    """Rows that are made while they are written."""
 
-    Attributes:
-        n_rows: number of rows.
-        schema: their columns.
-        tables: the rows in order, in tables of any length; read once.
-    """
-
-    n_rows: int
-    schema: pa.Schema
-    tables: Iterable[pa.Table]
+    n_rows: int  # number of rows
+    schema: pa.Schema  # their columns
+    tables: Iterable[pa.Table]  # the rows in order, in tables of any length; read once
 
     def __len__(self) -> int:
         return self.n_rows

@@ -37,25 +37,15 @@ _NO_SKY = Domain(on_sky=False)
 
 @dataclass
 class BuildReport:
-    """Account of a dataset's making.
+    """Account of a dataset's making."""
 
-    Attributes:
-        folder: the dataset.
-        rows: number of pairs.
-        columns: lines on what each column was taken for.
-        notes: sentences on what was assumed or ignored.
-        left_out: rows that became no pair.
-        groups: lines on the groups and why they were joined.
-        splits: lines on the splits.
-    """
-
-    folder: Path
-    rows: int = 0
-    columns: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
-    groups: str = ""
-    splits: str = ""
+    folder: Path  # the dataset
+    rows: int = 0  # number of pairs
+    columns: list[str] = field(default_factory=list)  # lines on what each column was taken for
+    notes: list[str] = field(default_factory=list)  # sentences on what was assumed or ignored
+    left_out: list[LeftOut] = field(default_factory=list)  # rows that became no pair
+    groups: str = ""  # lines on the groups and why they were joined
+    splits: str = ""  # lines on the splits
 
     @property
     def left_out_file(self) -> Path:
@@ -254,6 +244,3 @@ def _write_left_out(report: BuildReport) -> None:
     for each in report.left_out:
         lines.writerow((each.row, *map(format_cell, (each.file, each.source, each.reason))))
     write_text(path, text.getvalue())
-
-
-__all__ = ["BuildReport", "LeftOut", "from_files", "from_table"]

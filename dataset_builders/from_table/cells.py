@@ -138,14 +138,3 @@ def as_counts(cell: Any) -> np.ndarray | None:
             "contains counts that are not non-negative integers: do not subtract the background"
         )
     return values.astype(np.int64)
-
-
-__all__ = [
-    "as_counts",
-    "as_degrees",
-    "as_integer",
-    "as_number",
-    "as_text",
-    "is_number",
-    "unit_factor",
-]

@@ -132,6 +132,3 @@ def _run(options: argparse.Namespace, build: Callable[..., BuildReport]) -> int:
     print(report.splits)
     print(f"{report.folder}: {report.rows:,} pairs in {time.monotonic() - start:.0f} s")
     return 0
-
-
-__all__ = ["add_commands"]

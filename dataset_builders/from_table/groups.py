@@ -89,6 +89,3 @@ def _positions(rows: pa.Table) -> list[list[int]]:
     for row, place in zip(np.flatnonzero(known), place_of, strict=True):
         of_row[row] = keys[place]
     return of_row
-
-
-__all__ = ["MATCH_RADIUS_ARCSEC", "find_groups"]

@@ -34,22 +34,15 @@ class OwnTableError(SpecCLIPError, ValueError):
 
 @dataclass
 class OwnTable:
-    """Columns of a table as lists of cells.
+    """Columns of a table as lists of cells."""
 
-    Attributes:
-        name: of the file.
-        n_rows: number of rows.
-        columns: cells of each column; None where masked, an array (m,) for a list.
-        units: of the columns that state one.
-        notes: sentences on what was assumed.
-        broken: problems of rows that cannot be read, by index.
-    """
-
-    name: str
-    n_rows: int
+    name: str  # of the file
+    n_rows: int  # number of rows
+    # Cells of each column; None where masked, an array (m,) for a list
     columns: dict[str, list[Any]]
-    units: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    units: dict[str, str] = field(default_factory=dict)  # of the columns that state one
+    notes: list[str] = field(default_factory=list)  # sentences on what was assumed
+    # Problems of rows that cannot be read, by index
     broken: dict[int, str] = field(default_factory=dict)
 
 
@@ -185,6 +178,3 @@ def split_unit(name: str) -> tuple[str, str | None]:
     """Return a column's name and the unit in brackets behind it, None where it has none."""
     match = _UNIT_IN_NAME.fullmatch(name)
     return (match[1], match[2]) if match else (name, None)
-
-
-__all__ = ["OwnTable", "OwnTableError", "read_table", "split_unit"]

@@ -63,21 +63,13 @@ OPTIONAL_NUMBERS = tuple(name for name in UNITS if name not in ("exposure", "bac
 
 @dataclass
 class Roles:
-    """Columns of a table by role.
+    """Columns of a table by role."""
 
-    Attributes:
-        table: the table.
-        column_of: role → column.
-        sections: section of the summary → column.
-        factors: role → factor from the column's unit to the contract's.
-        notes: sentences on what was assumed or ignored.
-    """
-
-    table: OwnTable
-    column_of: dict[str, str]
-    sections: dict[str, str]
-    factors: dict[str, float]
-    notes: list[str]
+    table: OwnTable  # the table
+    column_of: dict[str, str]  # role → column
+    sections: dict[str, str]  # section of the summary → column
+    factors: dict[str, float]  # role → factor from the column's unit to the contract's
+    notes: list[str]  # sentences on what was assumed or ignored
 
     def cell(self, role: str, row: int) -> Any:
         """Return a cell; None where the table has no such column."""
@@ -197,6 +189,3 @@ def summary_of(roles: Roles, row: int) -> dict[str, str | None]:
     if isinstance(whole, Mapping):
         cells = dict(whole)
     return {section: as_text(cells.get(section)) for section in SECTIONS}
-
-
-__all__ = ["OPTIONAL_NUMBERS", "SECTIONS", "UNITS", "Roles", "assign_roles", "summary_of"]

@@ -189,6 +189,3 @@ def _papers(cell: Any) -> list[dict[str, Any]]:
         cell = _SEPARATORS.split(as_text(cell) or "")
     papers = [each if isinstance(each, dict) else {"id": as_text(each)} for each in cell or ()]
     return [paper_row(paper) for paper in papers if paper.get("id")]
-
-
-__all__ = ["LeftOut", "RowReader"]

@@ -169,6 +169,3 @@ def _rebinned(spectrum: XRaySpectrum) -> dict[str, Any]:
 @cache
 def _read_side(read: Any, path: Path) -> Any:
     return read(path)
-
-
-__all__ = ["SpectrumFiles", "bin_row", "read_row", "stem"]

@@ -25,58 +25,38 @@ HARDENING = 0.06
 
 @dataclass(frozen=True)
 class Sources:
-    """Sources, arrays (n).
+    """Sources, arrays (n)."""
 
-    Attributes:
-        field: index of the field.
-        place: number within the field.
-        class_index: index into `populations.CLASS_NAMES`.
-        ra, dec: degrees.
-        flux: absorbed photons/cm²/s in 0.5–7 keV, on average over time.
-        spectra: their average spectra.
-        names: `2CXO J…`, unique.
-    """
-
-    field: np.ndarray
-    place: np.ndarray
-    class_index: np.ndarray
-    ra: np.ndarray
-    dec: np.ndarray
-    flux: np.ndarray
-    spectra: populations.Spectra
-    names: np.ndarray
+    field: np.ndarray  # index of the field
+    place: np.ndarray  # number within the field
+    class_index: np.ndarray  # index into `populations.CLASS_NAMES`
+    ra: np.ndarray  # degrees
+    dec: np.ndarray  # degrees
+    flux: np.ndarray  # absorbed photons/cm²/s in 0.5–7 keV, on average over time
+    spectra: populations.Spectra  # their average spectra
+    names: np.ndarray  # `2CXO J…`, unique
 
 
 @dataclass(frozen=True)
 class Detections:
-    """Detections: sources in observations, arrays (n).
+    """Detections: sources in observations, arrays (n)."""
 
-    Attributes:
-        source: index of the source.
-        obsid, obi, region_id: the detection.
-        family, year, exposure, theta: of the observation (`ACIS-S` or `ACIS-I`; yr, s, arcmin).
-        response: index into `instrument.load_epochs()`.
-        flux_factor: flux at that time over the average.
-        hardening: how much harder than the average (in photon index, or in ln kT).
-        background: local background over the quiescent one.
-        background_scale: background-region counts times this are aperture counts.
-        light: how the sources behaved meanwhile.
-    """
-
-    source: np.ndarray
+    source: np.ndarray  # index of the source
+    # obsid, obi, region_id: the detection
     obsid: np.ndarray
     obi: np.ndarray
     region_id: np.ndarray
+    # family, year, exposure, theta: of the observation (`ACIS-S` or `ACIS-I`; yr, s, arcmin)
     family: np.ndarray
     year: np.ndarray
     exposure: np.ndarray
     theta: np.ndarray
-    response: np.ndarray
-    flux_factor: np.ndarray
-    hardening: np.ndarray
-    background: np.ndarray
-    background_scale: np.ndarray
-    light: light_curves.LightCurves
+    response: np.ndarray  # index into `instrument.load_epochs()`
+    flux_factor: np.ndarray  # flux at that time over the average
+    hardening: np.ndarray  # how much harder than the average (in photon index, or in ln kT)
+    background: np.ndarray  # local background over the quiescent one
+    background_scale: np.ndarray  # background-region counts times this are aperture counts
+    light: light_curves.LightCurves  # how the sources behaved meanwhile
 
     def take(self, rows: np.ndarray) -> Detections:
         """Return some detections, in the order of `rows`."""
@@ -86,38 +66,27 @@ class Detections:
 
 @dataclass(frozen=True)
 class Observed:
-    """Instrument output for n detections.
+    """Instrument output for n detections."""
 
-    Attributes:
-        channels, background_channels: counts in the aperture and in the background region, in PI
-            channels, (n, 560).
-        counts, background: the same in the contract's bins, (n, 400).
-        area: effective area at the bins' centres, cm², (n, 400).
-        times: counts of the aperture in 0.5–7 keV, in equal parts of the observation,
-            (n, timing.N_TIMES).
-    """
-
+    # channels, background_channels: counts in the aperture and in the background region, in PI
+    # channels, (n, 560)
     channels: np.ndarray
     background_channels: np.ndarray
+    # counts, background: the same in the contract's bins, (n, 400)
     counts: np.ndarray
     background: np.ndarray
-    area: np.ndarray
+    area: np.ndarray  # effective area at the bins' centres, cm², (n, 400)
+    # Counts of the aperture in 0.5–7 keV, in equal parts of the observation, (n, timing.N_TIMES)
     times: np.ndarray
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows that are made together: complete sources of one split.
+    """Rows that are made together: complete sources of one split."""
 
-    Attributes:
-        split: name of the split.
-        number: of the batch within its split.
-        rows: indices of detections, (n).
-    """
-
-    split: str
-    number: int
-    rows: np.ndarray
+    split: str  # name of the split
+    number: int  # of the batch within its split
+    rows: np.ndarray  # indices of detections, (n)
 
 
 def noise_free_quantities(spectra: populations.Spectra, flux: np.ndarray) -> dict[str, np.ndarray]:

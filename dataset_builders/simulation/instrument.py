@@ -43,21 +43,14 @@ BACKGROUND_RATES = {"ACIS-S": 3.1e-6, "ACIS-I": 1.2e-6}
 
 @dataclass(frozen=True)
 class Response:
-    """Response of one array at one date.
+    """Response of one array at one date."""
 
-    Attributes:
-        family: `ACIS-S` or `ACIS-I`.
-        year: decimal year of the calibration.
-        area: effective area on axis at `PHOTON_CENTRES`, cm², (870,).
-        redistribution: share of the photons of each bin in each channel, (870, 560).
-        background: share of the 0.5–7 keV background in each channel, (560,); the channels of that
-            band add up to one.
-    """
-
-    family: str
-    year: float
-    area: np.ndarray
-    redistribution: np.ndarray
+    family: str  # `ACIS-S` or `ACIS-I`
+    year: float  # decimal year of the calibration
+    area: np.ndarray  # effective area on axis at `PHOTON_CENTRES`, cm², (870,)
+    redistribution: np.ndarray  # share of the photons of each bin in each channel, (870, 560)
+    # Share of the 0.5–7 keV background in each channel, (560,); the channels of that band add up to
+    # one
     background: np.ndarray
 
 

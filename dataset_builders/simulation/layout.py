@@ -25,27 +25,17 @@ _MOST_COUNTS_PER_SECOND = 0.3
 
 @dataclass(frozen=True)
 class Fields:
-    """Fields, arrays (n).
+    """Fields, arrays (n)."""
 
-    Attributes:
-        kind: index into `FIELD_NAMES`.
-        n_sources, n_observations: numbers of each.
-        ra, dec: centre, degrees.
-        foreground_nh: Galactic column, 1e22 cm⁻².
-        distance_mpc: distance of the host, nan without.
-        usual_exposure: typical exposure of its observations, s.
-        names: name of the host or region, None without.
-    """
-
-    kind: np.ndarray
-    n_sources: np.ndarray
-    n_observations: np.ndarray
-    ra: np.ndarray
-    dec: np.ndarray
-    foreground_nh: np.ndarray
-    distance_mpc: np.ndarray
-    usual_exposure: np.ndarray
-    names: list[str | None]
+    kind: np.ndarray  # index into `FIELD_NAMES`
+    n_sources: np.ndarray  # number of sources
+    n_observations: np.ndarray  # number of observations
+    ra: np.ndarray  # centre, degrees
+    dec: np.ndarray  # centre, degrees
+    foreground_nh: np.ndarray  # Galactic column, 1e22 cm⁻²
+    distance_mpc: np.ndarray  # distance of the host, nan without
+    usual_exposure: np.ndarray  # typical exposure of its observations, s
+    names: list[str | None]  # name of the host or region, None without
 
     @property
     def hosts(self) -> list[str | None]:
@@ -56,35 +46,26 @@ class Fields:
 
 @dataclass(frozen=True)
 class Observations:
-    """Observations, arrays (n).
+    """Observations, arrays (n)."""
 
-    Attributes:
-        exposure, year, family, obsid, response: see `Detections`.
-        pointing: offset of the pointing from the field's centre, arcmin, (n, 2).
-    """
-
+    # exposure, year, family, obsid, response: see `Detections`
     exposure: np.ndarray
     year: np.ndarray
     family: np.ndarray
     obsid: np.ndarray
     response: np.ndarray
-    pointing: np.ndarray
+    pointing: np.ndarray  # offset of the pointing from the field's centre, arcmin, (n, 2)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Fields, sources and observations of the sky, and every source in every observation.
+    """Fields, sources and observations of the sky, and every source in every observation."""
 
-    Attributes:
-        fields, sources: contents of the sky; sources have no names yet.
-        detections: all pairs of a source and an observation of its field.
-        detected: True for the pairs bright enough to be in the catalogue, (n).
-    """
-
+    # fields, sources: contents of the sky; sources have no names yet
     fields: Fields
     sources: Sources
-    detections: Detections
-    detected: np.ndarray
+    detections: Detections  # all pairs of a source and an observation of its field
+    detected: np.ndarray  # True for the pairs bright enough to be in the catalogue, (n)
 
 
 def lay_out(knobs: Knobs, n_fields: int) -> Layout:

@@ -14,25 +14,15 @@ N_OCTAVES = 7
 
 @dataclass(frozen=True)
 class LightCurves:
-    """Light curves of sources during observations, arrays (n).
+    """Light curves of sources during observations, arrays (n)."""
 
-    Attributes:
-        scatter: standard deviation of ln(rate), of noise with equal power in each octave.
-        period: s; 0 where there is none.
-        pulsed: amplitude of the modulation, 0 to 1.
-        phase: of the modulation at the start, 0 to 1.
-        flare: height of a flare over the quiescent rate; 0 where there is none.
-        flare_start: share of the observation that is over when it begins.
-        flare_decay: its exponential time, s.
-    """
-
-    scatter: np.ndarray
-    period: np.ndarray
-    pulsed: np.ndarray
-    phase: np.ndarray
-    flare: np.ndarray
-    flare_start: np.ndarray
-    flare_decay: np.ndarray
+    scatter: np.ndarray  # standard deviation of ln(rate), of noise with equal power in each octave
+    period: np.ndarray  # s; 0 where there is none
+    pulsed: np.ndarray  # amplitude of the modulation, 0 to 1
+    phase: np.ndarray  # of the modulation at the start, 0 to 1
+    flare: np.ndarray  # height of a flare over the quiescent rate; 0 where there is none
+    flare_start: np.ndarray  # share of the observation that is over when it begins
+    flare_decay: np.ndarray  # its exponential time, s
 
     def take(self, rows: np.ndarray) -> LightCurves:
         """Return the light curves of some rows, in their order."""

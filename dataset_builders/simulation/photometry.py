@@ -29,19 +29,12 @@ _NORMALS, _WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
 
 @dataclass(frozen=True)
 class Band:
-    """Counts in one energy band, arrays (n).
+    """Counts in one energy band, arrays (n)."""
 
-    Attributes:
-        counts: in the aperture.
-        background: in the background region.
-        scale: background-region counts times this are aperture counts.
-        flux_per_count: photons/cm²/s for one count in the aperture.
-    """
-
-    counts: np.ndarray
-    background: np.ndarray
-    scale: np.ndarray
-    flux_per_count: np.ndarray
+    counts: np.ndarray  # in the aperture
+    background: np.ndarray  # in the background region
+    scale: np.ndarray  # background-region counts times this are aperture counts
+    flux_per_count: np.ndarray  # photons/cm²/s for one count in the aperture
 
     @cached_property
     def log_flux(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -31,33 +31,25 @@ from .source_classes import (
 
 @dataclass(frozen=True)
 class Spectra:
-    """Parameters of many spectra, each an array (n,).
+    """Parameters of many spectra, each an array (n,)."""
 
-    Attributes:
-        first, second: index into `COMPONENTS`, −1 where there is no second.
-        shape, shape2: photon index, or temperature in keV.
-        share2: share of the unabsorbed 0.5–7 keV photons in the second.
-        nh, nh2: column in front of each, Galactic and local, 1e22 cm⁻².
-        galactic_nh: the part of them at redshift 0.
-        covering: share of the first that the local part covers.
-        abundance: metals of a plasma.
-        redshift: of a plasma, of the line and of the local absorber (the temperatures of other
-            components, and a power law, are as observed).
-        line: equivalent width of Fe K at 6.4 keV in the source's frame, keV.
-    """
-
+    # first, second: index into `COMPONENTS`, −1 where there is no second
     first: np.ndarray
     second: np.ndarray
+    # shape, shape2: photon index, or temperature in keV
     shape: np.ndarray
     shape2: np.ndarray
-    share2: np.ndarray
+    share2: np.ndarray  # share of the unabsorbed 0.5–7 keV photons in the second
+    # nh, nh2: column in front of each, Galactic and local, 1e22 cm⁻²
     nh: np.ndarray
     nh2: np.ndarray
-    galactic_nh: np.ndarray
-    covering: np.ndarray
-    abundance: np.ndarray
+    galactic_nh: np.ndarray  # the part of them at redshift 0
+    covering: np.ndarray  # share of the first that the local part covers
+    abundance: np.ndarray  # metals of a plasma
+    # Of a plasma, of the line and of the local absorber (the temperatures of other components, and
+    # a power law, are as observed)
     redshift: np.ndarray
-    line: np.ndarray
+    line: np.ndarray  # equivalent width of Fe K at 6.4 keV in the source's frame, keV
 
     def take(self, rows: np.ndarray) -> Spectra:
         """Return the spectra of some rows, in their order."""

@@ -56,78 +56,50 @@ Distribution = Normal | LogNormal
 
 @dataclass(frozen=True)
 class Component:
-    """Component of a class's spectra.
+    """Component of a class's spectra."""
 
-    Attributes:
-        kind: index into `COMPONENTS`.
-        shape: photon index, or temperature in keV.
-        chance: share of the sources that have it (1 for the first component).
-        share: share of the unabsorbed 0.5–7 keV photons in it (second component only).
-        local_nh: whether the source's own absorber lies in front of it, too.
-    """
-
-    kind: int
-    shape: Distribution
-    chance: float = 1.0
+    kind: int  # index into `COMPONENTS`
+    shape: Distribution  # photon index, or temperature in keV
+    chance: float = 1.0  # share of the sources that have it (1 for the first component)
+    # Share of the unabsorbed 0.5–7 keV photons in it (second component only)
     share: Distribution = Normal(0.0, 0.0)
-    local_nh: bool = True
+    local_nh: bool = True  # whether the source's own absorber lies in front of it, too
 
 
 @dataclass(frozen=True)
 class Behaviour:
-    """Variability of a class within an observation.
+    """Variability of a class within an observation."""
 
-    Attributes:
-        scatter: standard deviation of ln(rate) of red noise over an observation of 30 ks.
-        period: s, of a modulation; None for classes without.
-        periodic: share of the sources that are modulated.
-        pulsed: amplitude of the modulation, 0 to 1.
-        flares: mean number in 100 ks.
-        flare: height over the quiescent rate.
-        flare_decay: exponential time, s.
-    """
-
+    # Standard deviation of ln(rate) of red noise over an observation of 30 ks
     scatter: LogNormal = LogNormal(0.02, 0.2, high=0.2)
-    period: LogNormal | None = None
-    periodic: float = 0.0
-    pulsed: Normal = Normal(0.3, 0.15, 0.05, 0.9)
-    flares: float = 0.0
-    flare: LogNormal = LogNormal(2.0, 0.4, high=60.0)
-    flare_decay: LogNormal = LogNormal(4e3, 0.25, 300.0, 40e3)
+    period: LogNormal | None = None  # s, of a modulation; None for classes without
+    periodic: float = 0.0  # share of the sources that are modulated
+    pulsed: Normal = Normal(0.3, 0.15, 0.05, 0.9)  # amplitude of the modulation, 0 to 1
+    flares: float = 0.0  # mean number in 100 ks
+    flare: LogNormal = LogNormal(2.0, 0.4, high=60.0)  # height over the quiescent rate
+    flare_decay: LogNormal = LogNormal(4e3, 0.25, 300.0, 40e3)  # exponential time, s
 
 
 @dataclass(frozen=True)
 class SourceClass:
-    """Class of sources.
+    """Class of sources."""
 
-    Attributes:
-        label: SIMBAD-style class, the contract's `source_class`.
-        first: main component.
-        second: further component, or None.
-        local_nh: column of the source's own absorber, at its redshift, 1e22 cm⁻².
-        redshift: of the source; 0 for Galactic and nearby ones.
-        abundance: of the metals, Anders & Grevesse.
-        covering: share of the main component that the local absorber covers.
-        line: equivalent width of the Fe K line at 6.4 keV, keV.
-        variability: scatter of the flux between observations, dex.
-        brightness: how much brighter than the faintest of a field its members are, dex: what
-            is known in radio or optical light first is bright or faint in X-rays as it may.
-        extended: whether Chandra resolves it (an `X` ends its name; it does not vary).
-        behaviour: how it varies within an observation.
-    """
-
-    label: str
-    first: Component
-    second: Component | None = None
+    label: str  # SIMBAD-style class, the contract's `source_class`
+    first: Component  # main component
+    second: Component | None = None  # further component, or None
+    # Column of the source's own absorber, at its redshift, 1e22 cm⁻²
     local_nh: Distribution = Normal(0.0, 0.0)
-    redshift: Distribution = Normal(0.0, 0.0)
-    abundance: Distribution = Normal(1.0, 0.0)
+    redshift: Distribution = Normal(0.0, 0.0)  # of the source; 0 for Galactic and nearby ones
+    abundance: Distribution = Normal(1.0, 0.0)  # of the metals, Anders & Grevesse
+    # Share of the main component that the local absorber covers
     covering: Distribution = Normal(1.0, 0.0)
-    line: Distribution = Normal(0.0, 0.0)
-    variability: float = 0.1
+    line: Distribution = Normal(0.0, 0.0)  # equivalent width of the Fe K line at 6.4 keV, keV
+    variability: float = 0.1  # scatter of the flux between observations, dex
+    # How much brighter than the faintest of a field its members are, dex: what is known in radio or
+    # optical light first is bright or faint in X-rays as it may
     brightness: float = 0.0
-    extended: bool = False
-    behaviour: Behaviour = Behaviour()
+    extended: bool = False  # whether Chandra resolves it (an `X` ends its name; it does not vary)
+    behaviour: Behaviour = Behaviour()  # how it varies within an observation
 
 
 # Sources of the numbers stand beside each class: medians and scatter as they give them, rounded.
@@ -387,27 +359,17 @@ def class_values(name: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class FieldKind:
-    """Kind of pointing.
+    """Kind of pointing."""
 
-    Attributes:
-        weight: how often it is chosen.
-        classes: mix of the sources' classes.
-        mean_sources: sources with literature, besides the first.
-        foreground_nh: Galactic column, 1e22 cm⁻².
-        target: class of the source in the middle, None for one like the others.
-        distance_mpc: distance of the host, None where the sources have none in common.
-        hosted: whether all sources belong to one host.
-        depth: exposure over the typical one.
-    """
-
-    weight: float
-    classes: Mapping[str, float]
-    mean_sources: float
-    foreground_nh: Distribution
-    target: str | None = None
+    weight: float  # how often it is chosen
+    classes: Mapping[str, float]  # mix of the sources' classes
+    mean_sources: float  # sources with literature, besides the first
+    foreground_nh: Distribution  # Galactic column, 1e22 cm⁻²
+    target: str | None = None  # class of the source in the middle, None for one like the others
+    # Distance of the host, None where the sources have none in common
     distance_mpc: Distribution | None = None
-    hosted: bool = True
-    depth: float = 1.0
+    hosted: bool = True  # whether all sources belong to one host
+    depth: float = 1.0  # exposure over the typical one
 
 
 FIELD_KINDS: Mapping[str, FieldKind] = {

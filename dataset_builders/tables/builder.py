@@ -366,6 +366,3 @@ def _area_column(
     stacked = np.stack([areas[name] for name in names if name is not None] or [np.zeros(N_BINS)])
     index = np.where(present, np.cumsum(present) - 1, 0)
     return list_array(stacked.astype(np.float32)).take(pa.array(index, mask=~present))
-
-
-__all__ = ["LocalTables", "is_tables_folder"]

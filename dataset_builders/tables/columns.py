@@ -121,18 +121,3 @@ def _numbers(table: pa.Table, name: str, rows: np.ndarray, path: Path) -> np.nda
         return table[name].cast(pa.float64()).to_numpy()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         refuse(path, name, int(rows[0]), f"has type {table[name].type}", "give numbers")
-
-
-__all__ = [
-    "CHANNEL_EDGES",
-    "LocalTablesError",
-    "cells",
-    "channel_counts",
-    "finite_numbers",
-    "integers",
-    "measured_numbers",
-    "optional_texts",
-    "read_columns",
-    "refuse",
-    "required_texts",
-]

@@ -88,6 +88,3 @@ def run(options: argparse.Namespace) -> int:
     print(describe_splits(plan.group[rows], plan.split[rows]))
     print(f"{options.output}: {len(rows)} pairs in {time.monotonic() - start:.0f} s")
     return 0
-
-
-__all__ = ["add_command", "add_output_options", "run"]

@@ -21,22 +21,14 @@ _BIBCODE = re.compile(r"(\d{4})[A-Za-z0-9.&]{14}[A-Za-z.]")
 
 @dataclass(frozen=True)
 class BuildCounts:
-    """Numbers of sources and detections, and of excluded sources by reason.
+    """Numbers of sources and detections, and of excluded sources by reason."""
 
-    Attributes:
-        detections, sources: numbers in the tables.
-        without_papers: sources without papers.
-        survey_only: sources with surveys only.
-        without_text: sources without a sentence in their abstracts.
-        rows: detections in the dataset.
-    """
-
-    detections: int
-    sources: int
-    without_papers: int
-    survey_only: int
-    without_text: int
-    rows: int
+    detections: int  # numbers in the tables
+    sources: int  # numbers in the tables
+    without_papers: int  # sources without papers
+    survey_only: int  # sources with surveys only
+    without_text: int  # sources without a sentence in their abstracts
+    rows: int  # detections in the dataset
 
     def __str__(self) -> str:
         return (
@@ -48,26 +40,18 @@ class BuildCounts:
 
 @dataclass(frozen=True)
 class Plan:
-    """Selected detections, with the texts of their sources.
+    """Selected detections, with the texts of their sources."""
 
-    Attributes:
-        split: split of each detection of the table, empty if excluded.
-        group: group of each detection.
-        source: index into the lists below, −1 if the source has no summary.
-        summaries, papers, aliases, classes: of each source with a summary.
-        writer: column `writer` of the contract.
-        counts: numbers of rows and exclusions.
-    """
-
-    split: np.ndarray
-    group: np.ndarray
-    source: np.ndarray
+    split: np.ndarray  # split of each detection of the table, empty if excluded
+    group: np.ndarray  # group of each detection
+    source: np.ndarray  # index into the lists below, −1 if the source has no summary
+    # summaries, papers, aliases, classes: of each source with a summary
     summaries: list[dict[str, str | None]]
     papers: list[list[dict[str, Any]]]
     aliases: list[list[str]]
     classes: list[str | None]
-    writer: str
-    counts: BuildCounts
+    writer: str  # column `writer` of the contract
+    counts: BuildCounts  # numbers of rows and exclusions
 
 
 @dataclass(frozen=True)
@@ -295,14 +279,3 @@ def paper_row(paper: dict[str, Any]) -> dict[str, Any]:
         "title": paper.get("title") or None,
         "year": int(year) if year is not None and year == year else id_year,
     }
-
-
-__all__ = [
-    "BuildCounts",
-    "Plan",
-    "classes_and_groups",
-    "identify",
-    "make_plan",
-    "paper_row",
-    "read_sources",
-]

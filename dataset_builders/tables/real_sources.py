@@ -247,6 +247,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     sys.exit(run_command("error", main))
-
-
-__all__ = ["CITATION", "VALUES", "class_label", "read_real_sources", "write_real_sources"]

@@ -28,33 +28,20 @@ _PLAIN, _EVEN = 0.2, 0.1
 
 @dataclass(frozen=True)
 class Bank:
-    """Bank of m sources, observed once each.
+    """Bank of m sources, observed once each."""
 
-    Attributes:
-        n_texts: number of texts that it was drawn for.
-        first_of: first member of each stratum, and m, (s + 1).
-        log_prior: ln of each member's share of the population, (m); the shares add up to about one.
-        log_flux: ln of the mean photon flux, 0.5–7 keV, (m).
-        log_usual: ln of the exposure that is usual for the field, s, (m).
-        log_chance: ln of the chance to be seen, over that of all sources, (m).
-        log_boost: ln of what flares add to it meanwhile, (m).
-        scatter: standard deviation of ln(flux) between observations, (m).
-        rates: counts/s for 1 photon/cm²/s, `fold_all`, (6, b, m).
-        texts: for each stratum, the texts that allow it.
-        text_weights: for each stratum, p(member | text), (t, members); over all strata a text's
-            add up to one.
-    """
-
-    n_texts: int
-    first_of: np.ndarray
+    n_texts: int  # number of texts that it was drawn for
+    first_of: np.ndarray  # first member of each stratum, and m, (s + 1)
+    # ln of each member's share of the population, (m); the shares add up to about one
     log_prior: np.ndarray
-    log_flux: np.ndarray
-    log_usual: np.ndarray
-    log_chance: np.ndarray
-    log_boost: np.ndarray
-    scatter: np.ndarray
-    rates: torch.Tensor
-    texts: tuple[np.ndarray, ...]
+    log_flux: np.ndarray  # ln of the mean photon flux, 0.5–7 keV, (m)
+    log_usual: np.ndarray  # ln of the exposure that is usual for the field, s, (m)
+    log_chance: np.ndarray  # ln of the chance to be seen, over that of all sources, (m)
+    log_boost: np.ndarray  # ln of what flares add to it meanwhile, (m)
+    scatter: np.ndarray  # standard deviation of ln(flux) between observations, (m)
+    rates: torch.Tensor  # counts/s for 1 photon/cm²/s, `fold_all`, (6, b, m)
+    texts: tuple[np.ndarray, ...]  # for each stratum, the texts that allow it
+    # For each stratum, p(member | text), (t, members); over all strata a text's add up to one
     text_weights: tuple[np.ndarray, ...]
 
     def __len__(self) -> int:

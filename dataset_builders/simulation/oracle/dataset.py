@@ -21,23 +21,14 @@ _CHECKED = 12
 
 @dataclass(frozen=True)
 class KnownRows:
-    """Rows of a simulated dataset whose truth is known.
+    """Rows of a simulated dataset whose truth is known."""
 
-    Attributes:
-        universe: that they came from.
-        detections: of each row, index into `universe.detections`, (n).
-        sources: the distinct sources among them, (t): one text each.
-        summaries: those texts, (t).
-        text_of_spectrum: index into `sources`, (n).
-        table: the rows.
-    """
-
-    universe: Universe
-    detections: np.ndarray
-    sources: np.ndarray
-    summaries: Sequence[Summary]
-    text_of_spectrum: np.ndarray
-    table: pa.Table
+    universe: Universe  # that they came from
+    detections: np.ndarray  # of each row, index into `universe.detections`, (n)
+    sources: np.ndarray  # the distinct sources among them, (t): one text each
+    summaries: Sequence[Summary]  # those texts, (t)
+    text_of_spectrum: np.ndarray  # index into `sources`, (n)
+    table: pa.Table  # the rows
 
     def spectra(self) -> Spectra:
         """Return the observed spectra as the observer takes them."""

@@ -39,17 +39,13 @@ _TOGETHER = 32
 
 @dataclass(frozen=True)
 class Observation:
-    """The observer's comparison of n spectra and t texts.
+    """The observer's comparison of n spectra and t texts."""
 
-    Attributes:
-        scores: ln p(spectrum | text) − ln p(spectrum), (n, t) float64.
-        half_scores: the same by every other member of the bank: what doubling the bank changes.
-        effective: members of the bank that speak for each spectrum, 1 / Σ p², before the likelihood
-            is smoothed, (n).
-    """
-
-    scores: np.ndarray
+    scores: np.ndarray  # ln p(spectrum | text) − ln p(spectrum), (n, t) float64
+    # The same by every other member of the bank: what doubling the bank changes
     half_scores: np.ndarray
+    # Members of the bank that speak for each spectrum, 1 / Σ p², before the likelihood is smoothed,
+    # (n)
     effective: np.ndarray
 
 

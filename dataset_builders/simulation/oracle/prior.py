@@ -35,24 +35,19 @@ class Prior:
 
     A stratum is a class in a kind of field. Within one, the counts that a source gives in an
     exposure as is usual for its field do not depend on how long that is.
-
-    Attributes:
-        strata: (s, 2) int, class and kind of field (indices into `CLASS_NAMES`, `FIELD_NAMES`).
-        share: (s,) share of the detections in each.
-        counts: (s, c) chance of each step of ln(counts in a usual exposure), `LOG_COUNTS`.
-        chance: (s, c) chance of a source of so many counts to be seen, over that of all sources.
-        exposure: (s, e) chance of each step of ln(usual exposure), `LOG_EXPOSURE`.
-        visits: (e, v) density of ln(exposure) about ln(usual exposure), for each of the latter, of
-            all observations.
-        flares: for each class, ln(mean rate over quiescent rate) of some observations.
     """
 
+    # (s, 2) int, class and kind of field (indices into `CLASS_NAMES`, `FIELD_NAMES`)
     strata: np.ndarray
-    share: np.ndarray
-    counts: np.ndarray
+    share: np.ndarray  # (s,) share of the detections in each
+    counts: np.ndarray  # (s, c) chance of each step of ln(counts in a usual exposure), `LOG_COUNTS`
+    # (s, c) chance of a source of so many counts to be seen, over that of all sources
     chance: np.ndarray
-    exposure: np.ndarray
+    exposure: np.ndarray  # (s, e) chance of each step of ln(usual exposure), `LOG_EXPOSURE`
+    # (e, v) density of ln(exposure) about ln(usual exposure), for each of the latter, of all
+    # observations
     visits: np.ndarray
+    # For each class, ln(mean rate over quiescent rate) of some observations
     flares: tuple[np.ndarray, ...]
 
     def visit_density(self, exposure: float, log_usual: np.ndarray) -> np.ndarray:

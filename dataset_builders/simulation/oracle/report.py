@@ -11,15 +11,10 @@ _DIRECTIONS = {"spectrum_to_text": "spectrum → text", "text_to_spectrum": "tex
 
 @dataclass(frozen=True)
 class Description:
-    """Text and tables.
+    """Text and tables."""
 
-    Attributes:
-        about: a paragraph.
-        tables: title, head and rows of each.
-    """
-
-    about: str
-    tables: Sequence[tuple[str, list[str], list[list[str]]]]
+    about: str  # a paragraph
+    tables: Sequence[tuple[str, list[str], list[list[str]]]]  # title, head and rows of each
 
 
 def describe_ceiling(metrics: Mapping[str, Any]) -> Description:

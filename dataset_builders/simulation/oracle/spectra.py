@@ -77,21 +77,13 @@ def bin_centres() -> np.ndarray:
 
 @dataclass(frozen=True)
 class Spectra:
-    """Observed spectra, arrays (n).
+    """Observed spectra, arrays (n)."""
 
-    Attributes:
-        counts: in the observer's bins, (n, b).
-        background: expected in the aperture, in the same bins, (n, b).
-        exposure: s.
-        epoch: index into `instrument.load_epochs()`.
-        theta: off-axis angle, arcmin.
-    """
-
-    counts: np.ndarray
-    background: np.ndarray
-    exposure: np.ndarray
-    epoch: np.ndarray
-    theta: np.ndarray
+    counts: np.ndarray  # in the observer's bins, (n, b)
+    background: np.ndarray  # expected in the aperture, in the same bins, (n, b)
+    exposure: np.ndarray  # s
+    epoch: np.ndarray  # index into `instrument.load_epochs()`
+    theta: np.ndarray  # off-axis angle, arcmin
 
     def __len__(self) -> int:
         return len(self.exposure)
@@ -184,18 +176,12 @@ def log_likelihoods(
 
 @dataclass(frozen=True)
 class _Likelihood:
-    """Log-likelihood of one spectrum under m models in u, by the module's formula.
+    """Log-likelihood of one spectrum under m models in u, by the module's formula."""
 
-    Attributes:
-        level: L₀ less N₀ and the background, (m).
-        number, share: n and q, (m).
-        expected: N₀.
-    """
-
-    level: torch.Tensor
-    number: torch.Tensor
-    share: torch.Tensor
-    expected: float
+    level: torch.Tensor  # L₀ less N₀ and the background, (m)
+    number: torch.Tensor  # n, (m)
+    share: torch.Tensor  # q, (m)
+    expected: float  # N₀
 
     def integral(
         self, start: torch.Tensor, scatter: torch.Tensor, least: torch.Tensor | None

@@ -45,23 +45,14 @@ _COLOURS = {"hardness": "hard_hs", "medium_soft": "hard_ms"}
 
 @dataclass(frozen=True)
 class Target:
-    """Stratum, and the texts that its members are drawn for.
+    """Stratum, and the texts that its members are drawn for."""
 
-    Attributes:
-        prior: the population's.
-        row: the stratum, of `prior.strata`.
-        texts: all texts.
-        allowed: p(statements about the stratum itself | stratum) of each text, (t).
-        aim: share of each text's members that belong here, (t).
-        plain: share of the members that follow the population.
-    """
-
-    prior: Prior
-    row: int
-    texts: TextTables
-    allowed: np.ndarray
-    aim: np.ndarray
-    plain: float
+    prior: Prior  # the population's
+    row: int  # the stratum, of `prior.strata`
+    texts: TextTables  # all texts
+    allowed: np.ndarray  # p(statements about the stratum itself | stratum) of each text, (t)
+    aim: np.ndarray  # share of each text's members that belong here, (t)
+    plain: float  # share of the members that follow the population
 
     @property
     def stratum(self) -> np.ndarray:

@@ -29,17 +29,13 @@ _HEADLINES = ("recall@1%", "recall@5%", "median_rank_fraction")
 
 @dataclass(frozen=True)
 class Ceiling:
-    """Results of the ideal observer.
+    """Results of the ideal observer."""
 
-    Attributes:
-        metrics: plain figures: `retrieval` (as `evaluate_retrieval`), `by_writer` (the same for
-            the rows of each writer in the gallery of their texts), `curves` by direction (as
-            `recall_curve`), `monte_carlo`.
-        ranks: by direction, the expected rank of each query, (q).
-    """
-
+    # Plain figures: `retrieval` (as `evaluate_retrieval`), `by_writer` (the same for the rows of
+    # each writer in the gallery of their texts), `curves` by direction (as `recall_curve`),
+    # `monte_carlo`
     metrics: dict[str, Any]
-    ranks: dict[str, np.ndarray]
+    ranks: dict[str, np.ndarray]  # by direction, the expected rank of each query, (q)
 
 
 def read_texts(universe: Universe, summaries: Sequence[Summary]) -> TextTables:

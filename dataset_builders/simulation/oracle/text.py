@@ -100,14 +100,10 @@ def _table_number(quantity: str, stratum: Sequence[int]) -> int:
 
 @dataclass(frozen=True)
 class Mistakes:
-    """Size of the errors in mistaken texts. Each quantity is taken for itself.
+    """Size of the errors in mistaken texts. Each quantity is taken for itself."""
 
-    Attributes:
-        factors: for some quantities, equally likely factors on the truth.
-        values: for others, equally likely values that take the place of the truth.
-    """
-
-    factors: Mapping[str, np.ndarray]
+    factors: Mapping[str, np.ndarray]  # for some quantities, equally likely factors on the truth
+    # For others, equally likely values that take the place of the truth
     values: Mapping[str, np.ndarray]
 
 
@@ -136,25 +132,19 @@ def learn_mistakes(example: Facts) -> Mistakes:
 
 @dataclass(frozen=True)
 class TextTables:
-    """Likelihood tables of t texts.
+    """Likelihood tables of t texts."""
 
-    Attributes:
-        classes: True for the classes that each text allows, (t, c).
-        kinds: p(distance as stated | kind of field), 0 for the kinds that a text excludes, (t, k).
-        second: p(what is stated about a second component | none, each of `COMPONENTS`), (t, 6).
-        right: by quantity, p(what is stated about it | truth) on the quantity's grids, (t, v, g).
-        wrong: the same for a mistaken text, for the quantities of `MISTAKABLE`.
-        mistaken: chance of that, (t).
-        stated: by quantity, how many statements there are on it, (t).
-    """
-
-    classes: np.ndarray
+    classes: np.ndarray  # True for the classes that each text allows, (t, c)
+    # p(distance as stated | kind of field), 0 for the kinds that a text excludes, (t, k)
     kinds: np.ndarray
+    # p(what is stated about a second component | none, each of `COMPONENTS`), (t, 6)
     second: np.ndarray
+    # By quantity, p(what is stated about it | truth) on the quantity's grids, (t, v, g)
     right: Mapping[str, np.ndarray]
+    # The same for a mistaken text, for the quantities of `MISTAKABLE`
     wrong: Mapping[str, np.ndarray]
-    mistaken: np.ndarray
-    stated: Mapping[str, np.ndarray]
+    mistaken: np.ndarray  # chance of that, (t)
+    stated: Mapping[str, np.ndarray]  # by quantity, how many statements there are on it, (t)
 
     def __len__(self) -> int:
         return len(self.classes)

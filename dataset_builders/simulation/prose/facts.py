@@ -26,35 +26,22 @@ class Paper:
 
 @dataclass(frozen=True)
 class Facts:
-    """Truth about a source, from which its summary is drawn.
+    """Truth about a source, from which its summary is drawn."""
 
-    Attributes:
-        name: `2CXO J…`.
-        class_name: key of `source_classes.CLASSES`.
-        field_kind: key of `source_classes.FIELD_KINDS`.
-        place: number within the field; 0 is in the middle.
-        host: name of the field or host.
-        distance_mpc: of the host, nan where there is none.
-        foreground_nh: Galactic column, 1e22 cm⁻².
-        papers: the papers about it.
-        flux: absorbed, 0.5–7 keV, erg/cm²/s.
-        photons: counts expected on axis from an exposure as long as is usual for its field.
-        hardness, medium_soft: the catalogue's `hard_hs` and `hard_ms`, without noise.
-        first, second, shape, shape2, share2, nh, abundance, redshift: see `populations.Spectra`.
-    """
-
-    name: str
-    class_name: str
-    field_kind: str
-    place: int
-    host: str
-    distance_mpc: float
-    foreground_nh: float
-    papers: Sequence[Paper]
-    flux: float
-    photons: float
+    name: str  # `2CXO J…`
+    class_name: str  # key of `source_classes.CLASSES`
+    field_kind: str  # key of `source_classes.FIELD_KINDS`
+    place: int  # number within the field; 0 is in the middle
+    host: str  # name of the field or host
+    distance_mpc: float  # of the host, nan where there is none
+    foreground_nh: float  # Galactic column, 1e22 cm⁻²
+    papers: Sequence[Paper]  # the papers about it
+    flux: float  # absorbed, 0.5–7 keV, erg/cm²/s
+    photons: float  # counts expected on axis from an exposure as long as is usual for its field
+    # hardness, medium_soft: the catalogue's `hard_hs` and `hard_ms`, without noise
     hardness: float
     medium_soft: float
+    # first, second, shape, shape2, share2, nh, abundance, redshift: see `populations.Spectra`
     first: float
     second: float
     shape: float

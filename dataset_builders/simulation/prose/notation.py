@@ -22,32 +22,21 @@ _ROUND = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 
 @dataclass(frozen=True)
 class Notation:
-    """Notation of one text.
+    """Notation of one text."""
 
-    Attributes:
-        symbols: of each key (`gamma`, `column`, `kt`, `ev`, `mk`, `flux`, `luminosity`, `z`, …).
-        units: of each key, as printed; keys without one are pure numbers.
-        about: relations for a value without error.
-        power: power of ten, of mantissa {m} and exponent {e}.
-        errors: value {v} with error {e}, or with {a} above and {b} below; mantissas take the first.
-        quote: around symbol and number, `$` in LaTeX.
-        gap: around relations.
-        below, above: relations of limits.
-        log: name of the logarithm to base ten.
-        spread: printed errors, in standard deviations.
-    """
-
+    # Of each key (`gamma`, `column`, `kt`, `ev`, `mk`, `flux`, `luminosity`, `z`, …)
     symbols: Mapping[str, str]
-    units: Mapping[str, str]
-    about: Sequence[str]
-    power: str
+    units: Mapping[str, str]  # of each key, as printed; keys without one are pure numbers
+    about: Sequence[str]  # relations for a value without error
+    power: str  # power of ten, of mantissa {m} and exponent {e}
+    # Value {v} with error {e}, or with {a} above and {b} below; mantissas take the first
     errors: Sequence[str]
-    quote: str = ""
-    gap: str = " "
-    below: str = "<"
-    above: str = ">"
-    log: str = "log "
-    spread: float = 1.0
+    quote: str = ""  # around symbol and number, `$` in LaTeX
+    gap: str = " "  # around relations
+    below: str = "<"  # relation of upper limits
+    above: str = ">"  # relation of lower limits
+    log: str = "log "  # name of the logarithm to base ten
+    spread: float = 1.0  # printed errors, in standard deviations
 
 
 class Numerals:

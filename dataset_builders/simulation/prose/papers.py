@@ -16,17 +16,11 @@ _PHRASES = read_phrases("papers")
 
 @dataclass(frozen=True)
 class Subject:
-    """Subject of a paper.
+    """Subject of a paper."""
 
-    Attributes:
-        kind: `source`, `field`, `sample` or `survey`.
-        number: of the paper, unique.
-        name: name of the field, for papers on one.
-    """
-
-    kind: str
-    number: int
-    name: str
+    kind: str  # `source`, `field`, `sample` or `survey`
+    number: int  # of the paper, unique
+    name: str  # name of the field, for papers on one
 
 
 def write_paper(subject: Subject, class_name: str, source: str, host: str, random: Random) -> Paper:

@@ -21,19 +21,12 @@ _LINEAR = ("redshift", "hardness", "medium_soft")
 
 @dataclass(frozen=True)
 class Measurement:
-    """Quantity as another observation measured it.
+    """Quantity as another observation measured it."""
 
-    Attributes:
-        quantity: as in `Statement`.
-        value: measured, in the units of `Facts`.
-        error: standard deviation behind it, in `scale`.
-        scale: `linear` or `log`.
-    """
-
-    quantity: str
-    value: float
-    error: float
-    scale: str
+    quantity: str  # as in `Statement`
+    value: float  # measured, in the units of `Facts`
+    error: float  # standard deviation behind it, in `scale`
+    scale: str  # `linear` or `log`
 
     @property
     def sigma(self) -> float:
@@ -43,13 +36,10 @@ class Measurement:
 
 @dataclass(frozen=True)
 class WordScale:
-    """Verbal scale.
+    """Verbal scale."""
 
-    Attributes:
-        steps: everything below the limit (and not below the one before), and how it is put: a
-            template as for `Reporter.pick`.
-    """
-
+    # Everything below the limit (and not below the one before), and how it is put: a template as
+    # for `Reporter.pick`
     steps: Sequence[tuple[float, str]]
 
     @classmethod

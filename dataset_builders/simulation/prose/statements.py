@@ -25,27 +25,22 @@ class Statement:
     A stated value comes from a measurement of the truth with an error of its own. What is read in
     the text is the interval into which the measurement fell: the rounding interval of a number, the
     step of a word.
-
-    Attributes:
-        quantity: attribute of `Facts`. `class`, `host` (the kind of field), `model` and `second`
-            are labels. `shape` belongs to the model that is stated (a power law's photon index or
-            a temperature in keV), `shape2` to the second one: whoever states a shape states the
-            model, too.
-        low, high: of the interval, in the units of `Facts`; may be infinite.
-        error: standard deviation of the measurement behind it, in `scale`.
-        scale: `linear`, or `log` for the natural logarithm of the quantity.
-        label: what was said where it is no number: a key of `source_classes.CLASSES`, of
-            `source_classes.FIELD_KINDS`, or one of `source_classes.COMPONENTS`; several that the
-            words allow are joined by `|`. Empty for silence about a second component.
-        chance: that this text would tell of a second component if there were one (`second` only).
     """
 
+    # Attribute of `Facts`. `class`, `host` (the kind of field), `model` and `second` are labels.
+    # `shape` belongs to the model that is stated (a power law's photon index or a temperature in
+    # keV), `shape2` to the second one: whoever states a shape states the model, too
     quantity: str
+    # low, high: of the interval, in the units of `Facts`; may be infinite
     low: float = -inf
     high: float = inf
-    error: float = 0.0
-    scale: str = "linear"
+    error: float = 0.0  # standard deviation of the measurement behind it, in `scale`
+    scale: str = "linear"  # `linear`, or `log` for the natural logarithm of the quantity
+    # What was said where it is no number: a key of `source_classes.CLASSES`, of
+    # `source_classes.FIELD_KINDS`, or one of `source_classes.COMPONENTS`; several that the words
+    # allow are joined by `|`. Empty for silence about a second component.
     label: str = ""
+    # That this text would tell of a second component if there were one (`second` only)
     chance: float = 1.0
 
     def likelihood(self, truth: np.ndarray) -> np.ndarray:
@@ -63,21 +58,14 @@ class Statement:
 
 @dataclass(frozen=True)
 class Summary:
-    """Summary and its statements.
+    """Summary and its statements."""
 
-    Attributes:
-        sections: texts of any of `identity`, `spectrum`, `context`.
-        statements: every informative claim in them, once for each time it is made from a
-            measurement of its own.
-        writer: name of its writer, two joined by ` + `.
-        wrong: chance that a text of this writer is mistaken.
-        mistaken: whether the literature took something else for the source. No reader knows.
-    """
-
-    sections: Mapping[str, str]
+    sections: Mapping[str, str]  # texts of any of `identity`, `spectrum`, `context`
+    # Every informative claim in them, once for each time it is made from a measurement of its own
     statements: tuple[Statement, ...]
-    writer: str
-    wrong: float
+    writer: str  # name of its writer, two joined by ` + `
+    wrong: float  # chance that a text of this writer is mistaken
+    # Whether the literature took something else for the source. No reader knows.
     mistaken: bool = False
 
 

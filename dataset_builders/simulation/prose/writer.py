@@ -10,22 +10,14 @@ from .reporter import Reporter
 
 @dataclass(frozen=True)
 class Writer:
-    """Manner of prose, with its own vocabulary, word scales, units, rounding and structure.
+    """Manner of prose, with its own vocabulary, word scales, units, rounding and structure."""
 
-    Attributes:
-        name: of the writer, the contract's `writer`.
-        write: writes about a source. Returns section -> text for any of `identity`, `spectrum`
-            and `context`, not all of them empty; prose without sections has each sentence under
-            the section that it belongs to.
-        unseen: True when its texts never get to `train` and `calibration`.
-        wrong: chance that a text took something else for the source.
-        errors: factor on the errors of its measurements.
-        weight: share of the texts, over the sum of all weights.
-    """
-
-    name: str
+    name: str  # of the writer, the contract's `writer`
+    # Writes about a source. Returns section -> text for any of `identity`, `spectrum` and
+    # `context`, not all of them empty; prose without sections has each sentence under the section
+    # that it belongs to.
     write: Callable[[Reporter], dict[str, str]]
-    unseen: bool = False
-    wrong: float = 0.02
-    errors: float = 1.0
-    weight: float = 1.0
+    unseen: bool = False  # True when its texts never get to `train` and `calibration`
+    wrong: float = 0.02  # chance that a text took something else for the source
+    errors: float = 1.0  # factor on the errors of its measurements
+    weight: float = 1.0  # share of the texts, over the sum of all weights

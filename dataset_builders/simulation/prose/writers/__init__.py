@@ -22,5 +22,3 @@ WRITERS: tuple[Writer, ...] = (
     TABLE_ROW,
     TALKATIVE,
 )
-
-__all__ = ["WRITERS"]
