@@ -8,9 +8,10 @@ training never asks where a row came from.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,11 +20,20 @@ from datasets import Features, List, Value
 
 from hf_specclip.errors import SpecCLIPError
 from hf_specclip.models.variables_specclip import VARIABLES
+from hf_specclip.spectra.rebin import (
+    background_seed,
+    deal_counts_batch,
+    detection_seed,
+    energy_grid,
+)
 
 from .domain import XRAY, Domain
 
 N_BINS = 400
 ENERGY_RANGE = (0.5, 8.0)
+# Edges (N_BINS + 1) and centres (N_BINS) of the bins, keV.
+BIN_EDGES = energy_grid(N_BINS, ENERGY_RANGE)
+BIN_CENTRES = (BIN_EDGES[1:] + BIN_EDGES[:-1]) / 2
 SPLITS = ("train", "calibration", "validation", "test")
 
 # Variables for which the catalogue gives a 68 % interval. Fit statistics, significance and the
@@ -412,6 +422,52 @@ def list_matrix(column: pa.ChunkedArray, width: int) -> np.ndarray:
         full[~missing] = values
         rows.append(full)
     return np.concatenate(rows) if rows else np.zeros((0, width))
+
+
+def deal_detections(
+    counts: np.ndarray,
+    background: np.ndarray,
+    channel_edges: np.ndarray,
+    detections: Iterable[tuple[int, int, int, str]],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Deal counts of detections and their background regions over the contract's bins.
+
+    Args:
+        counts, background: counts in channels, (n, c).
+        channel_edges: keV, (c + 1).
+        detections: obsid, obi, region_id and source name of each, (n), which seed its draws.
+
+    Returns:
+        Counts and background counts in bins, (n, N_BINS) each.
+    """
+    seeds = [detection_seed(*detection) for detection in detections]
+    background_seeds = [background_seed(seed) for seed in seeds]
+    return (
+        deal_counts_batch(counts, channel_edges, BIN_EDGES, seeds),
+        deal_counts_batch(background, channel_edges, BIN_EDGES, background_seeds),
+    )
+
+
+def to_table(columns: Mapping[str, Any], n: int, schema: pa.Schema) -> pa.Table:
+    """Return columns of n rows in the types of a schema, nulls where there is no column.
+
+    Args:
+        columns: Arrow columns, NumPy arrays (nan is null) or sequences, by name.
+        n: number of rows.
+        schema: of the table.
+    """
+    arrays = []
+    for field in schema:
+        values = columns.get(field.name)
+        if values is None:
+            arrays.append(pa.nulls(n, field.type))
+        elif isinstance(values, pa.Array | pa.ChunkedArray):
+            arrays.append(values.cast(field.type, safe=False))
+        elif isinstance(values, np.ndarray) and values.dtype != object:
+            arrays.append(pa.array(values, from_pandas=True).cast(field.type, safe=False))
+        else:
+            arrays.append(pa.array(list(values), field.type))
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def list_array(values: np.ndarray, missing: np.ndarray | None = None) -> pa.FixedSizeListArray:

@@ -167,6 +167,6 @@ def code_fingerprint() -> str:
     digest = hashlib.blake2b(digest_size=8)
     package = Path(hf_specclip.__file__).parent
     for folder in (Path(__file__).parent, package / "spectra", package / "literature"):
-        for path in sorted(folder.rglob("*.py")):
+        for path in sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".yaml")):
             digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,7 +16,7 @@ from tqdm.auto import tqdm
 from hf_specclip.formatting import format_cell, plain
 from hf_specclip.storage import write_text
 
-from ..contract import SPLITS, broken_rows, contract_features
+from ..contract import SPLITS, broken_rows, contract_features, to_table
 from ..domain import XRAY, Domain
 from ..folder import check_may_write, write_dataset
 from ..info import SpecCLIPDatasetInfo
@@ -173,7 +172,9 @@ def _write(
             rows += reader.rows_of(number)
         except (ValueError, OSError, MemoryError) as error:
             report.left_out.append(reader.left_out(number, str(error)))
-    content = _contract_table(rows)
+    schema = contract_features().arrow_schema  # `group` is filled in later
+    cells = {name: [row.get(name) for row in rows] for name in schema.names}
+    content = to_table(cells, len(rows), schema)
     broken = dict(reversed([*broken_rows(content, domain=_NO_SKY)]))  # the first rule of each row
     for place, problem in broken.items():
         report.left_out.append(reader.left_out(rows[place]["_row"], problem, rows[place]["_file"]))
@@ -207,13 +208,6 @@ def _write(
     parts = {split: content.filter(pa.array(splits == split)) for split in SPLITS}
     write_dataset(output, parts, info, overwrite=overwrite, progress=progress)
     return report
-
-
-def _contract_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Return rows in the contract's columns; `group` is filled in later."""
-    schema = contract_features().arrow_schema
-    arrays = [pa.array([row.get(f.name) for row in rows], f.type) for f in schema]
-    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _notes_on(rows: pa.Table) -> list[str]:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from hf_specclip.cli.file_list import spectra_below
-from hf_specclip.spectra import XRaySpectrum, energy_grid, read_arf, read_rmf, read_spectrum
+from hf_specclip.spectra import XRaySpectrum, read_arf, read_rmf, read_spectrum
 
-from ..contract import ENERGY_RANGE, N_BINS
+from ..contract import BIN_EDGES, ENERGY_RANGE, N_BINS
 from ..tables.columns import CHANNEL_EDGES, N_CHANNELS
 
 _SUFFIXES = (".pha", ".pha2", ".pi", ".fits", ".fit", ".fts")
@@ -139,7 +139,7 @@ def bin_row(
     if rmf is not None:
         edges, energies = rmf.channel_edges, None
     elif counts.size == N_BINS:  # each count stays in its bin
-        edges, energies = energy_grid(N_BINS, ENERGY_RANGE), "0.5 to 8 keV in 400 bins"
+        edges, energies = BIN_EDGES, "0.5 to 8 keV in 400 bins"
     elif counts.size == N_CHANNELS:
         edges, energies = CHANNEL_EDGES, "1,024 PI channels of ACIS, 14.6 eV each"
     else:

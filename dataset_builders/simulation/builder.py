@@ -37,7 +37,7 @@ CONFIGS: Mapping[str, Knobs] = {
 DESCRIPTION = """\
 Fields (surveys, galaxies, globular clusters, star-forming regions, clusters of galaxies, the
 Galactic plane) hold sources of twenty classes, whose parameters follow the literature named in
-`source_classes.py`. A spectrum is one or two components (power law, black body, disc,
+`source_classes.yaml`. A spectrum is one or two components (power law, black body, disc,
 bremsstrahlung, thermal plasma from AtomDB), with Fe K where the class has it, behind the Galaxy's
 gas and its own, which may be redshifted or cover a part. It is folded through Chandra's ACIS-S or
 ACIS-I at the nearest of six calibrated epochs, with Poisson counts in the source aperture and in a

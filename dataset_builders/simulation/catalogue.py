@@ -8,7 +8,6 @@ makes it and whatever was made before.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,20 +15,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hf_specclip.spectra.rebin import (
-    background_seed,
-    deal_counts_batch,
-    detection_seed,
-    energy_grid,
+from ..contract import (
+    BIN_CENTRES,
+    N_BINS,
+    SPLITS,
+    contract_features,
+    deal_detections,
+    list_array,
+    to_table,
 )
-
-from ..contract import ENERGY_RANGE, N_BINS, SPLITS, contract_features, list_array
 from ..splits import assign_groups, split_groups
 from . import instrument, light_curves, populations, prose, spectral_fits
 from .detections import (
     REFERENCE_AREA,
     Batch,
-    Detections,
     Observed,
     Sources,
     at_the_time,
@@ -217,7 +216,7 @@ class Universe:
             for name, values in fits.items():
                 columns[name] = np.full(len(detections), np.nan)
                 columns[name][fitted] = values
-        return _to_table(columns, len(detections))
+        return to_table(columns, len(detections), contract_features(N_BINS).arrow_schema)
 
     def expected(self, detections: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the expected instrument output, without noise: counts of the source and of the
@@ -250,8 +249,11 @@ class Universe:
             channels[0, row] = random.poisson(source[row] + behind[row])
             channels[1, row] = random.poisson(behind[row] / seen.background_scale[row])
             noise[row] = random.random((2, light_curves.N_OCTAVES))
-        bins = energy_grid(N_BINS, ENERGY_RANGE)
-        counts, background = self._deal(seen, channels)
+        counts, background = deal_detections(
+            *channels,
+            instrument.CHANNEL_EDGES,
+            zip(seen.obsid, seen.obi, seen.region_id, self.sources.names[seen.source], strict=True),
+        )
         # Given their number, events of a Poisson process fall independently, as the rate has it;
         # colours do not change meanwhile.
         rates = seen.light.rates(seen.exposure, noise)
@@ -266,40 +268,5 @@ class Universe:
                 for random, number, rate in zip(streams, in_band, rates, strict=True)
             ]
         )
-        centres = (bins[1:] + bins[:-1]) / 2
-        area = instrument.effective_area(seen.response, seen.theta, centres)
+        area = instrument.effective_area(seen.response, seen.theta, BIN_CENTRES)
         return Observed(channels[0], channels[1], counts, background, area, times)
-
-    def _deal(self, seen: Detections, channels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Deal counts of the aperture and the background region over the contract's bins."""
-        seeds = [
-            detection_seed(int(obsid), int(obi), int(region), self.sources.names[index])
-            for obsid, obi, region, index in zip(
-                seen.obsid, seen.obi, seen.region_id, seen.source, strict=True
-            )
-        ]
-        bins = energy_grid(N_BINS, ENERGY_RANGE)
-        edges = instrument.CHANNEL_EDGES
-        counts = deal_counts_batch(channels[0], edges, bins, seeds)
-        other_seeds = [background_seed(seed) for seed in seeds]
-        return counts, deal_counts_batch(channels[1], edges, bins, other_seeds)
-
-
-def _to_table(columns: Mapping[str, Any], n: int) -> pa.Table:
-    """Return columns of n rows in the contract's types, nulls where there is no column."""
-    schema = contract_features(N_BINS).arrow_schema
-    arrays = []
-    for field in schema:
-        values = columns.get(field.name)
-        if values is None:
-            arrays.append(pa.nulls(n, field.type))
-        elif isinstance(values, pa.Array):
-            arrays.append(values.cast(field.type))
-        elif field.name in ("papers", "summary"):
-            arrays.append(pa.array(values, field.type))
-        elif pa.types.is_string(field.type):
-            texts = [None if value is None else str(value) for value in values]
-            arrays.append(pa.array(texts, field.type))
-        else:
-            arrays.append(pa.array(values, from_pandas=True).cast(field.type, safe=False))
-    return pa.Table.from_arrays(arrays, schema=schema)

@@ -18,9 +18,8 @@ import pyarrow.parquet as pq
 
 from hf_specclip.models.variables_specclip import BANDS, VARIABLES
 from hf_specclip.spectra import timing
-from hf_specclip.spectra.rebin import energy_grid
 
-from ..contract import ENERGY_RANGE, N_BINS, list_matrix
+from ..contract import BIN_CENTRES, N_BINS, list_matrix
 from . import photometry
 from .detections import bins_within
 from .instrument import MAP_ENERGIES
@@ -64,22 +63,22 @@ def bands_of_table(table: pa.Table) -> dict[str, photometry.Band]:
 
 def bands_of_rows(table: pa.Table) -> dict[str, photometry.Band]:
     """Return the bands of rows in the contract's columns, with the areas that they state."""
-    edges = energy_grid(N_BINS, ENERGY_RANGE)
-    centres = (edges[1:] + edges[:-1]) / 2
     counts, background, areas = (
         list_matrix(table[name], N_BINS)
         for name in ("counts", "background_counts", "effective_area")
     )
     exposure, scale = (table[name].to_numpy() for name in ("exposure", "background_scale"))
-    return {
-        band: photometry.Band(
-            counts[:, bins_within(band)].sum(axis=1).astype(float),
-            background[:, bins_within(band)].sum(axis=1).astype(float),
+    bands = {}
+    for band in BANDS:
+        inside = bins_within(band)
+        area = np.array([np.interp(MAP_ENERGIES[band], BIN_CENTRES, each) for each in areas])
+        bands[band] = photometry.Band(
+            counts[:, inside].sum(axis=1).astype(float),
+            background[:, inside].sum(axis=1).astype(float),
             scale,
-            1.0 / (exposure * np.array([np.interp(MAP_ENERGIES[band], centres, a) for a in areas])),
+            1.0 / (exposure * area),
         )
-        for band in BANDS
-    }
+    return bands
 
 
 def check_columns(

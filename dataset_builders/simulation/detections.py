@@ -8,9 +8,8 @@ import numpy as np
 
 from hf_specclip.models.variables_specclip import BANDS
 from hf_specclip.spectra import emission, timing
-from hf_specclip.spectra.rebin import energy_grid
 
-from ..contract import ENERGY_RANGE, N_BINS
+from ..contract import BIN_EDGES
 from . import instrument, light_curves, photometry, populations
 
 # A typical response, counts per absorbed photon/cm² in 0.5–7 keV: turns counts into a flux.
@@ -137,7 +136,7 @@ def is_detected(net: np.ndarray, behind: np.ndarray) -> np.ndarray:
 
 def bins_within(band: str) -> np.ndarray:
     """Return the contract's bins that lie in a band, (400,) of booleans."""
-    return instrument.within(band, energy_grid(N_BINS, ENERGY_RANGE))
+    return instrument.within(band, BIN_EDGES)
 
 
 def source_names(ra: np.ndarray, dec: np.ndarray, extended: np.ndarray) -> np.ndarray:

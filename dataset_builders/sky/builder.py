@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from hf_specclip.hub.publish import Published, publish
 from hf_specclip.literature import CachedEmbedder, embed_summaries
 
-from ..contract import N_BINS, SPLITS, contract_features, list_array, spectra_features
+from ..contract import N_BINS, SPLITS, contract_features, list_array, spectra_features, to_table
 from ..folder import TableStream, write_dataset
 from ..info import CONFIGURATIONS, EMBEDDED, SPECTRA, SpecCLIPDatasetInfo
 from ..splits import assign_groups, describe_splits, split_groups
@@ -229,7 +229,7 @@ class CSCPapers(datasets.ArrowBasedBuilder):
     def _table(self, rows: pa.Table, schema: pa.Schema) -> pa.Table:
         names = rows["name"].to_pylist()
         year = 2000.0 + (rows["gti_mjd_obs"].to_numpy().astype(float) - _MJD_2000) / _DAYS_A_YEAR
-        columns: dict[str, Any] = {"source_name": rows["name"]}
+        columns = {name: rows[name] for name in rows.column_names} | {"source_name": rows["name"]}
         columns["year"] = pa.array(year, from_pandas=True)
         if "summary" in schema.names:
             for column in ("aliases", "papers", "summary"):
@@ -240,13 +240,7 @@ class CSCPapers(datasets.ArrowBasedBuilder):
                 embed_summaries(columns["summary"], self.embedder)
             )
         columns |= counts.spectra_columns(self.store, rows["detection"].to_pylist())
-        arrays = []
-        for field in schema:
-            values = columns[field.name] if field.name in columns else rows[field.name]
-            if isinstance(values, list):
-                values = pa.array(values, field.type)
-            arrays.append(values.cast(field.type, safe=False))
-        return pa.Table.from_arrays(arrays, schema=schema)
+        return to_table(columns, len(rows), schema)
 
 
 class _CacheOnlyEmbedder:

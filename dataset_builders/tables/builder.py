@@ -43,21 +43,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hf_specclip.spectra.rebin import (
-    background_seed,
-    deal_counts_batch,
-    detection_seed,
-    energy_grid,
-)
-
 from ..contract import (
-    ENERGY_RANGE,
+    BIN_CENTRES,
     LIMITED_VARIABLES,
     N_BINS,
     SPLITS,
     contract_features,
+    deal_detections,
     list_array,
     spectra_features,
+    to_table,
     variable_units,
 )
 from ..folder import TableStream, write_dataset
@@ -273,22 +268,19 @@ def _contract_table(
     numbers = {name: finite_numbers(part, name, rows, path) for name in _NUMBERS}
     _check_ranges(numbers, rows, path)
     names = part["name"].to_pylist()
-    seeds = [
-        detection_seed(int(obsid), int(obi), int(region), name)
-        for obsid, obi, region, name in zip(*identity.values(), names, strict=True)
-    ]
-    background_seeds = [background_seed(seed) for seed in seeds]
-    counts = channel_counts(part, "pi_counts", rows, path)
-    background = channel_counts(part, "pi_background", rows, path)
-    bins = energy_grid(N_BINS, ENERGY_RANGE)
+    counts, background = deal_detections(
+        *(channel_counts(part, name, rows, path) for name in _LISTS),
+        CHANNEL_EDGES,
+        zip(*identity.values(), names, strict=True),
+    )
     columns: dict[str, Any] = {
         "source_name": names,
         **identity,
         "ra": numbers["ra"],
         "dec": numbers["dec"],
         "exposure": numbers["livetime"],
-        "counts": deal_counts_batch(counts, CHANNEL_EDGES, bins, seeds),
-        "background_counts": deal_counts_batch(background, CHANNEL_EDGES, bins, background_seeds),
+        "counts": list_array(counts.astype(np.int32)),
+        "background_counts": list_array(background.astype(np.int32)),
         "background_scale": numbers["background_scale"],
         **of_source,
     }
@@ -299,20 +291,7 @@ def _contract_table(
     for name in ("theta", "year", *_VARIABLES):
         if name in part.column_names:
             columns[name] = measured_numbers(part, name, rows, path)
-    arrays = []
-    for field in schema:
-        values = columns.get(field.name)
-        if values is None:
-            arrays.append(pa.nulls(len(part), field.type))
-        elif isinstance(values, np.ndarray) and values.ndim == 2:
-            arrays.append(list_array(values.astype(np.int32)).cast(field.type))
-        elif isinstance(values, np.ndarray) and values.dtype != object:
-            arrays.append(pa.array(values, from_pandas=True).cast(field.type, safe=False))
-        elif isinstance(values, pa.Array):
-            arrays.append(values.cast(field.type))
-        else:
-            arrays.append(pa.array(list(values), field.type))
-    return pa.Table.from_arrays(arrays, schema=schema)
+    return to_table(columns, len(part), schema)
 
 
 def _check_ranges(numbers: dict[str, np.ndarray], rows: np.ndarray, path: Path) -> None:
@@ -341,8 +320,6 @@ def _read_areas(folder: Path) -> dict[str, np.ndarray]:
         raise LocalTablesError(
             f'{path} must map names to {{"arf": "file", …}}: {error!r}'
         ) from None
-    edges = energy_grid(N_BINS, ENERGY_RANGE)
-    centres = (edges[1:] + edges[:-1]) / 2
     areas = {}
     for name, file in files.items():
         # Untrusted file names must not point outside the folder.
@@ -350,7 +327,7 @@ def _read_areas(folder: Path) -> dict[str, np.ndarray]:
             raise LocalTablesError(
                 f"{path}, response {name!r}: {file!r} must be a file name in {RESPONSES_FOLDER}/"
             )
-        areas[name] = read_arf(folder / RESPONSES_FOLDER / file).at(centres).astype(np.float32)
+        areas[name] = read_arf(folder / RESPONSES_FOLDER / file).at(BIN_CENTRES).astype(np.float32)
     return areas
 
 

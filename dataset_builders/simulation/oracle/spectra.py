@@ -23,9 +23,9 @@ from functools import cache
 import numpy as np
 import torch
 
-from hf_specclip.spectra.rebin import energy_grid, overlap_fractions
+from hf_specclip.spectra.rebin import overlap_fractions
 
-from ...contract import ENERGY_RANGE, N_BINS
+from ...contract import BIN_EDGES, N_BINS
 from .. import instrument
 from ..detections import LEAST_NET_COUNTS, LEAST_SIGNIFICANCE, REFERENCE_AREA
 
@@ -47,8 +47,8 @@ def bin_starts() -> np.ndarray:
 @cache
 def _dealt() -> np.ndarray:
     """Return the share of each PI channel in each of the observer's bins, (560, b)."""
-    bins = energy_grid(N_BINS, ENERGY_RANGE)
-    return np.add.reduceat(overlap_fractions(instrument.CHANNEL_EDGES, bins), bin_starts(), axis=1)
+    fractions = overlap_fractions(instrument.CHANNEL_EDGES, BIN_EDGES)
+    return np.add.reduceat(fractions, bin_starts(), axis=1)
 
 
 @cache
@@ -70,9 +70,8 @@ def background_shapes() -> np.ndarray:
 @cache
 def bin_centres() -> np.ndarray:
     """Return the bin centres, keV, (b)."""
-    bins = energy_grid(N_BINS, ENERGY_RANGE)
     starts = bin_starts()
-    return (bins[starts] + bins[np.append(starts[1:], N_BINS)]) / 2
+    return (BIN_EDGES[starts] + BIN_EDGES[np.append(starts[1:], N_BINS)]) / 2
 
 
 @dataclass(frozen=True)
