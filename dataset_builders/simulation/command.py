@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset
 
-from hf_specclip.cli.arguments import comma_separated
+from hf_specclip.cli.arguments import add_parser, comma_separated
 from hf_specclip.describe.read_dataset import DATA_FOLDER
 from hf_specclip.storage import write_json
 
@@ -30,6 +30,26 @@ from .knobs import Knobs
 from .prose import WRITERS
 from .variety import SummaryTexts
 
+_SIMULATE = """\
+Simulate sources, Chandra spectra and papers with known true values. It is reproducible byte for
+byte for a given seed, and needs no network.
+"""
+_EXAMPLE = """\
+Write a simulated Chandra spectrum as a PHA file with its background, and ARF and RMF beside it;
+print the truth.
+"""
+_ORACLE = """\
+The ceiling for retrieval, on rows that `simulate` made with this version. Read `validation` to
+choose; `test` is for the end.
+"""
+_COMPARE = """\
+Compare the percentiles of a dataset's columns (all splits) with those of the Chandra Source
+Catalog, and measure the variety of its summaries.
+"""
+_COLUMNS = """\
+Compute the columns that follow from counts as the simulation does, and compare them with the
+catalogue values of real rows.
+"""
 # Knobs that `--set` takes.
 _DEFAULTS: dict[str, Any] = {item.name: item.default for item in fields(Knobs)}
 
@@ -37,111 +57,55 @@ _DEFAULTS: dict[str, Any] = {item.name: item.default for item in fields(Knobs)}
 def add_commands(commands: Any) -> None:
     """Add the commands on the simulation."""
     _add_simulate(commands)
-    _add_example(commands)
-    _add_oracle(commands)
-    comparing = commands.add_parser(
-        "compare",
-        help="compare a dataset's distributions with the real catalogue",
-        description="Compare the percentiles of a dataset's columns (all splits) with those of the "
-        "Chandra Source Catalog, and measure the variety of its summaries.",
-    )
-    comparing.add_argument("folder", type=Path, metavar="FOLDER", help="folder of the dataset")
-    comparing.add_argument(
-        "--types",
-        type=Path,
-        metavar="TABLE",
-        help="real detections (Parquet or CSV: name, main_type, hard_hm, hard_hs, hard_ms): "
-        "compare the hardness ratios of each class",
-    )
-    comparing.set_defaults(run=_compare)
-    checking = commands.add_parser(
-        "columns",
-        help="check column definitions against real rows",
-        description="Compute the columns that follow from counts as the simulation does, and "
-        "compare them with the catalogue values of real rows.",
-    )
-    checking.add_argument(
-        "table",
-        type=Path,
-        metavar="TABLE",
-        help="dataset or folder of tables as other commands take it; or a CSV or Parquet file with "
-        "source_name, exposure, background_scale, of each band (b, s, m, h) counts_b, "
-        "background_b and area_b (cm²), and the catalogue's columns",
-    )
-    checking.set_defaults(run=_columns)
+    summary = "simulate one detection as a PHA file"
+    add = add_parser(commands, "example", summary, _EXAMPLE, _example).add_argument
+    add("--seed", type=int, default=0, help="random seed (default 0)")
+    add("-o", "--output", type=Path, required=True, metavar="FILE", help="the PHA file to write")
+    summary = "print what an ideal observer reaches on a simulated dataset"
+    add = add_parser(commands, "oracle", summary, _ORACLE, _oracle).add_argument
+    add("dataset", metavar="DATASET", help="folder of the dataset")
+    add("--split", default="validation", choices=SPLITS)
+    members = "sources that the observer sums over (more: less noise, more time)"
+    add("--members", type=int, help=members)
+    add("--seed", type=int, default=0, help="seed of the observer's draws (default 0)")
+    add("-o", "--output", type=Path, help="JSON file for all figures")
+    summary = "compare a dataset's distributions with the real catalogue"
+    add = add_parser(commands, "compare", summary, _COMPARE, _compare).add_argument
+    add("folder", type=Path, metavar="FOLDER", help="folder of the dataset")
+    types = "real detections (Parquet or CSV: name, main_type, hard_hm, hard_hs, hard_ms): compare "
+    types += "the hardness ratios of each class"
+    add("--types", type=Path, metavar="TABLE", help=types)
+    summary = "check column definitions against real rows"
+    add = add_parser(commands, "columns", summary, _COLUMNS, _columns).add_argument
+    table = "dataset or folder of tables as other commands take it; or a CSV or Parquet file with "
+    table += "source_name, exposure, background_scale, of each band (b, s, m, h) counts_b, "
+    table += "background_b and area_b (cm²), and the catalogue's columns"
+    add("table", type=Path, metavar="TABLE", help=table)
 
 
 def _add_simulate(commands: Any) -> None:
-    parser = commands.add_parser(
-        "simulate",
-        help="simulate a Chandra catalogue with literature (no network)",
-        description="Simulate sources, Chandra spectra and papers with known true values. It is "
-        "reproducible byte for byte for a given seed, and needs no network.",
+    summary = "simulate a Chandra catalogue with literature (no network)"
+    add = add_parser(commands, "simulate", summary, _SIMULATE, _simulate).add_argument
+    config = "demo: 2,000 pairs; paper: the paper's 11,447; large: 210,000; custom: 2,000, changed "
+    config += "with --set"
+    add("--config", choices=sorted(CONFIGS), default="demo", help=config)
+    add("--pairs", type=int, help="number of pairs (overrides --config)")
+    add("--seed", type=int, help="random seed (default 0)")
+    knobs = ", ".join(f"{name}={'' if value == () else value}" for name, value in _DEFAULTS.items())
+    writers = ", ".join(writer.name + " (unseen)" * writer.unseen for writer in WRITERS)
+    setting = f"change one setting; repeat for more. Knobs: {knobs}. writers: names joined by "
+    setting += (
+        f"commas, all where empty, of {writers}; unseen ones write for sources of validation "
     )
-    parser.add_argument(
-        "--config",
-        choices=sorted(CONFIGS),
-        default="demo",
-        help="demo: 2,000 pairs; paper: the paper's 11,447; large: 210,000; custom: 2,000, "
-        "changed with --set",
-    )
-    parser.add_argument("--pairs", type=int, help="number of pairs (overrides --config)")
-    parser.add_argument("--seed", type=int, help="random seed (default 0)")
-    parser.add_argument(
-        "--set",
-        metavar="KNOB=VALUE",
-        action="append",
-        default=[],
-        help="change one setting; repeat for more. Knobs: "
-        + ", ".join(f"{name}={_shown(value)}" for name, value in _DEFAULTS.items())
-        + ". writers: names joined by commas, all where empty, of "
-        + ", ".join(writer.name + " (unseen)" * writer.unseen for writer in WRITERS)
-        + "; unseen ones write for sources of validation and test only",
-    )
-    parser.add_argument(
-        "--processes",
-        type=int,
-        # More than eight would wait for the disk.
-        default=min(os.cpu_count() or 1, 8),
-        help="number of processes; does not affect the output (default: all cores, here "
-        "%(default)s)",
-    )
-    parser.add_argument("-o", "--output", type=Path, required=True, help="output folder")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing dataset")
-    parser.set_defaults(run=_simulate)
-
-
-def _add_example(commands: Any) -> None:
-    parser = commands.add_parser(
-        "example",
-        help="simulate one detection as a PHA file",
-        description="Write a simulated Chandra spectrum as a PHA file with its background, and an "
-        "ARF beside it; print the truth.",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="random seed (default 0)")
-    parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="FILE", help="the PHA file to write"
-    )
-    parser.set_defaults(run=_example)
-
-
-def _add_oracle(commands: Any) -> None:
-    parser = commands.add_parser(
-        "oracle",
-        help="print what an ideal observer reaches on a simulated dataset",
-        description="The ceiling for retrieval, on rows that `simulate` made with this version. "
-        "Read `validation` to choose; `test` is for the end.",
-    )
-    parser.add_argument("dataset", metavar="DATASET", help="folder of the dataset")
-    parser.add_argument("--split", default="validation", choices=SPLITS)
-    parser.add_argument(
-        "--members",
-        type=int,
-        help="sources that the observer sums over (more: less noise, more time)",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the observer's draws")
-    parser.add_argument("-o", "--output", type=Path, help="JSON file for all figures")
-    parser.set_defaults(run=_oracle)
+    setting += "and test only"
+    add("--set", metavar="KNOB=VALUE", action="append", default=[], help=setting)
+    # More than eight would wait for the disk.
+    cores = min(os.cpu_count() or 1, 8)
+    processes = "number of processes; does not affect the output (default: all cores, here "
+    processes += "%(default)s)"
+    add("--processes", type=int, default=cores, help=processes)
+    add("-o", "--output", type=Path, required=True, help="output folder")
+    add("--overwrite", action="store_true", help="replace an existing dataset")
 
 
 def _simulate(options: argparse.Namespace) -> int:
@@ -243,7 +207,3 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
         if getattr(options, name) is not None:
             changes[name] = getattr(options, name)
     return changes
-
-
-def _shown(value: Any) -> str:
-    return "" if value == () else str(value)

@@ -10,9 +10,9 @@ bibcodes name a journal (`SimAp`) that does not exist.
 from .facts import Facts, Paper
 from .names import name_fields
 from .papers import Subject, write_paper
+from .reporter import Writer
 from .statements import Statement, Summary
 from .summary import choose_writers, mistaken, write_summary
-from .writer import Writer
 from .writers import WRITERS
 
 __all__ = [

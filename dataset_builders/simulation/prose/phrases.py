@@ -1,13 +1,15 @@
 """Phrase tables: one YAML file beside the module that writes with them.
 
 Lists are read as tuples. `!scale` is a `WordScale` of [limit, phrase] pairs; `!class`, `!host` and
-`!model` are a `LabelTable` of that quantity; `!notations` are several `Notation`.
+`!model` are a `LabelTable` of that quantity; `!notations` are several `Notation`. `!uniform`,
+`!randrange` and `!choice` are draws by that method of a `random.Random`.
 """
 
 from __future__ import annotations
 
 from functools import cache
 from importlib import resources
+from operator import methodcaller
 from types import SimpleNamespace
 
 import yaml
@@ -29,6 +31,10 @@ def _table(loader: _Loader, kind: str, node: yaml.Node) -> object:
         return WordScale.from_table(_tuple(loader, node))
     if kind == "notations":
         return tuple(Notation(**notation) for notation in _tuple(loader, node))
+    if kind in ("uniform", "randrange"):
+        return methodcaller(kind, *_tuple(loader, node))
+    if kind == "choice":
+        return methodcaller(kind, _tuple(loader, node))
     return LabelTable(kind, loader.construct_mapping(node, deep=True))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import exp, inf, log10
 from random import Random
@@ -113,6 +113,10 @@ class Reporter:
         """Return one of several templates with mantissa `m` and exponent `e` of a measurement."""
         mantissa, exponent = self.significant(measured, digits, unit)
         return self.pick(options, m=mantissa, e=exponent, **slots)
+
+    def draw(self, numbers: Mapping[str, Callable[[Random], object]]) -> dict[str, object]:
+        """Return slots of numbers that tell nothing about the source, see `phrases`."""
+        return {name: number(self.random) for name, number in numbers.items()}
 
     def choose(self, options: Sequence[T]) -> T:
         """Return one of several things, each as likely."""
@@ -288,3 +292,18 @@ class LabelTable:
         labels, template = reporter.random.choice(options)
         reporter.label(self.quantity, labels)
         return expand(template, reporter.random).format(**slots)
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Manner of prose, with its own vocabulary, word scales, units, rounding and structure."""
+
+    name: str  # of the writer, the contract's `writer`
+    # Writes about a source. Returns section -> text for any of `identity`, `spectrum` and
+    # `context`, not all of them empty; prose without sections has each sentence under the section
+    # that it belongs to.
+    write: Callable[[Reporter], dict[str, str]]
+    unseen: bool = False  # True when its texts never get to `train` and `calibration`
+    wrong: float = 0.02  # chance that a text took something else for the source
+    errors: float = 1.0  # factor on the errors of its measurements
+    weight: float = 1.0  # share of the texts, over the sum of all weights

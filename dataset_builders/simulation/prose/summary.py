@@ -8,9 +8,8 @@ from math import exp
 from random import Random
 
 from .facts import Facts
-from .reporter import Reporter
+from .reporter import Reporter, Writer
 from .statements import Statement, Summary
-from .writer import Writer
 
 SECTIONS = ("identity", "spectrum", "context")
 # Chance that the papers behind a summary are by two writers.

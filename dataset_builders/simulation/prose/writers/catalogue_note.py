@@ -6,8 +6,7 @@ from ...source_classes import COMPONENTS, PLASMA, POWER_LAW
 from ..composition import Composition
 from ..notation import Numerals, luminosity_over_flux
 from ..phrases import read_phrases
-from ..reporter import Reporter
-from ..writer import Writer
+from ..reporter import Reporter, Writer
 
 PHRASES = read_phrases("writers/catalogue_note")
 _FEWEST = 8

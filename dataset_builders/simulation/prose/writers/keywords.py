@@ -13,8 +13,7 @@ from hf_specclip.literature import FAMILIES, find_class, mentioned_classes
 from ...source_classes import CLASSES, COMPONENTS, POWER_LAW
 from ..grammar import capitalized
 from ..phrases import read_phrases
-from ..reporter import LINEAR, Measurement, Reporter, WordScale
-from ..writer import Writer
+from ..reporter import LINEAR, Measurement, Reporter, WordScale, Writer
 
 PHRASES = read_phrases("writers/keywords")
 # Names that claim more than the class.
@@ -26,6 +25,7 @@ _Z = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 1.5, 2.0, 3.0)
 _INDEX = (0.5, 1.0, 1.2, 1.5, 1.7, 2.0, 2.3, 2.5, 3.0)
 _KT = (0.1, 0.15, 0.2, 0.3, 0.5, 0.8, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0)
 _NH = (0.01, 0.03, 0.1, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 100.0)
+_KEV_IN_MK = 11.6045
 _FLUX = (1e-15, 1e-14, 3e-14, 1e-13, 3e-13, 1e-12, 1e-11)
 
 
@@ -147,17 +147,6 @@ def _measure_shape(reporter: Reporter) -> tuple[Measurement, WordScale]:
     return reporter.measure("shape", 0.12), PHRASES.heats
 
 
-def _quantity(reporter: Reporter) -> str:
-    chosen = reporter.random.randrange(10)
-    if chosen < 2:
-        return _redshift(reporter)
-    if chosen < 6:
-        return _shape(reporter)
-    if chosen < 9:
-        return _column(reporter)
-    return _flux(reporter)
-
-
 def _redshift(reporter: Reporter) -> str:
     if reporter.facts.redshift <= 0.0:
         return ""
@@ -268,13 +257,17 @@ def _condition(
     return f"{name}{sign}{number(limit)}{unit}"
 
 
-_KEV_IN_MK = 11.6045
+def _quantity(reporter: Reporter) -> str:
+    return reporter.random.choice(_QUANTITIES)(reporter)
+
+
+_QUANTITIES = (*(_redshift,) * 2, *(_shape,) * 4, *(_column,) * 3, _flux)
 _SLOTS: dict[str, Callable[[Reporter], str]] = {
     "adjective": _adjective,
     "c": _class_phrase,
     "model": _model,
-    "other": _quantity,
     "quantity": _quantity,
+    "other": _quantity,
     "where": _where,
     "z": _redshift,
 }

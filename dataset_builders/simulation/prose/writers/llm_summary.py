@@ -8,8 +8,7 @@ from ...source_classes import COMPONENTS, PLASMA, POWER_LAW
 from ..grammar import capitalized
 from ..notation import luminosity_over_flux
 from ..phrases import read_phrases
-from ..reporter import Measurement, Reporter
-from ..writer import Writer
+from ..reporter import Measurement, Reporter, Writer
 
 PHRASES = read_phrases("writers/llm_summary")
 _FEWEST_WORDS = 60
@@ -53,7 +52,7 @@ def _write_identity(reporter: Reporter) -> str:
     )
     more = [apart] if apart else []
     if reporter.chance(0.75):
-        more.append(_evidence(reporter))
+        more.append(PHRASES.evidence.pick(reporter, **reporter.draw(PHRASES.numbers)))
     if reporter.chance(0.3):
         more.append(_appearance(reporter))
     if reporter.chance(0.45):
@@ -64,23 +63,6 @@ def _write_identity(reporter: Reporter) -> str:
 def _redshift(reporter: Reporter) -> str:
     measured = reporter.measure("redshift", _REDSHIFT_ERROR)
     return reporter.decimal(measured, 3 if reporter.facts.redshift < 0.2 else 2)
-
-
-def _evidence(reporter: Reporter) -> str:
-    random = reporter.random
-    return PHRASES.evidence.pick(
-        reporter,
-        magnitude=random.uniform(17.5, 24.5),
-        bright=random.uniform(6.5, 13.5),
-        mass=random.randrange(3, 95),
-        hours=random.uniform(1.4, 14.0),
-        seconds=random.randrange(4, 1100),
-        arcsec=random.randrange(5, 70),
-        years=random.randrange(2, 8),
-        period=random.randrange(30, 420),
-        spin=random.uniform(0.9, 10.5),
-        few=random.uniform(1.7, 9.0),
-    )
 
 
 def _appearance(reporter: Reporter) -> str:

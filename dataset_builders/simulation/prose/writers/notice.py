@@ -8,6 +8,7 @@ spectrum.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from math import exp
 from random import Random
 
@@ -16,8 +17,7 @@ from ..composition import Composition
 from ..grammar import capitalized
 from ..names import AUTHORS
 from ..phrases import read_phrases
-from ..reporter import Measurement, Reporter
-from ..writer import Writer
+from ..reporter import Measurement, Reporter, Writer
 from .source_slots import Slots, SourceSlots, format_error, round_limit
 
 PHRASES = read_phrases("writers/notice")
@@ -218,51 +218,40 @@ class _Source(SourceSlots):
         return self._temperature(self.measured["shape2"])
 
 
-class _Circumstances:
-    """Dates and numbers of an observation, in which the source has no part."""
+def _circumstances(random: Random) -> dict[str, Callable[[], str]]:
+    """Return slots of dates and numbers of an observation, in which the source has no part."""
+    latest, obsid = random.randrange(2021, 2026), str(random.randrange(23000, 31000))
+    style = random.randrange(5)
 
-    def __init__(self, random: Random) -> None:
-        self.random = random
-        self._latest = random.randrange(2021, 2026)
-        self._observation = str(random.randrange(23000, 31000))
-        self._style = random.randrange(5)
-
-    def _date(self) -> str:
-        year, month, day = self._latest, self.random.randrange(12), self.random.randrange(1, 29)
+    def date() -> str:
+        month, day = random.randrange(12), random.randrange(1, 29)
         name = PHRASES.months[month]
-        if self._style == 0:
-            return f"{year} {name} {day}"
-        if self._style == 1:
-            hour, minute = self.random.randrange(24), self.random.randrange(60)
-            return f"{year}-{month + 1:02d}-{day:02d}T{hour:02d}:{minute:02d}"
-        if self._style == 2:
-            return f"{day} {name[:3]} {year}"
-        if self._style == 3:
-            return f"MJD {59215 + 365 * (year - 2021) + self.random.randrange(365)}"
-        return f"{year} {name[:3]} {day}.{self.random.randrange(100):02d} UT"
+        if style == 0:
+            return f"{latest} {name} {day}"
+        if style == 1:
+            hour, minute = random.randrange(24), random.randrange(60)
+            return f"{latest}-{month + 1:02d}-{day:02d}T{hour:02d}:{minute:02d}"
+        if style == 2:
+            return f"{day} {name[:3]} {latest}"
+        if style == 3:
+            return f"MJD {59215 + 365 * (latest - 2021) + random.randrange(365)}"
+        return f"{latest} {name[:3]} {day}.{random.randrange(100):02d} UT"
 
-    _date2 = _date
+    def statistic() -> str:
+        freedom = random.randrange(20, 400)
+        return f"{freedom * random.uniform(0.85, 1.15):.0f}/{freedom}"
 
-    def _year(self) -> str:
-        return str(self.random.randrange(1999, self._latest - 1))
-
-    def _year2(self) -> str:
-        return str(self._latest)
-
-    def _obsid(self) -> str:
-        return self._observation
-
-    def _pi(self) -> str:
-        return self.random.choice(AUTHORS)
-
-    _author = _pi
-
-    def _factor(self) -> str:
-        return f"{exp(self.random.uniform(0.5, 4.0)):.2g}"
-
-    def _stat(self) -> str:
-        freedom = self.random.randrange(20, 400)
-        return f"{freedom * self.random.uniform(0.85, 1.15):.0f}/{freedom}"
+    return {
+        "date": date,
+        "date2": date,
+        "year": lambda: str(random.randrange(1999, latest - 1)),
+        "year2": lambda: str(latest),
+        "obsid": lambda: obsid,
+        "pi": lambda: random.choice(AUTHORS),
+        "author": lambda: random.choice(AUTHORS),
+        "factor": lambda: f"{exp(random.uniform(0.5, 4.0)):.2g}",
+        "stat": statistic,
+    }
 
 
 class _Notice:
@@ -271,7 +260,8 @@ class _Notice:
     def __init__(self, reporter: Reporter) -> None:
         self.facts, self.reporter = reporter.facts, reporter
         self.source = _Source(reporter)
-        self.slots = Slots(reporter, PHRASES.fillers, self.source, _Circumstances(reporter.random))
+        about = _circumstances(reporter.random)
+        self.slots = Slots(reporter, PHRASES.fillers, self.source, about)
         self.source.slots = self.slots
         self.text = Composition(reporter)
 

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from ...source_classes import PLASMA, POWER_LAW
 from ..composition import is_background
 from ..phrases import read_phrases
-from ..reporter import Measurement
+from ..reporter import Measurement, Writer
 from ..source_text import SourceText
-from ..writer import Writer
 
 PHRASES = read_phrases("writers/source_paper")
 

@@ -23,7 +23,7 @@ class Slots(dict[str, str]):
         reporter: of the text.
         fillers: for slots without a method, templates to pick from, whole numbers [low, below], or
             decimal numbers [low, high, digits].
-        writers: objects with such methods; the first that has one is asked.
+        writers: objects with such methods, or functions by slot; the first that has one is asked.
     """
 
     def __init__(
@@ -36,9 +36,10 @@ class Slots(dict[str, str]):
 
     def __missing__(self, name: str) -> str:
         for writer in self._writers:
-            method = getattr(writer, f"_{name}", None)
-            if method is not None:
-                return method()
+            slots = writer if isinstance(writer, dict) else {}
+            write = slots.get(name) or getattr(writer, f"_{name}", None)
+            if write is not None:
+                return write()
         filler = self._fillers[name]
         if isinstance(filler[0], str):
             return self._reporter.fill(filler, self)

@@ -6,12 +6,12 @@ own; a few state something about this one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from ..composition import Composition
 from ..grammar import capitalized
-from ..reporter import Reporter
-from ..writer import Writer
+from ..reporter import Reporter, Writer
 from .source_slots import Slots
 from .survey_source import FAMILY, PHRASES, Source, Typeset
 
@@ -23,92 +23,71 @@ _SECOND_TOLD = 0.3
 _FIELD, _SAMPLE = 0.45, 0.2
 _CLASS_TOLD = 0.7
 _CUT_CHANCE = 0.2
-# Shares of a sample, and fluxes in powers of ten above the faintest.
-_SMALL = ((0.005, 0.03), (0.004, 0.02))
-_FLUXES = ((0.0, 0.0), (0.4, 0.9), (1.1, 2.2), (3.2, 3.9))
 
 
-class _Sample:
-    """Numbers about the survey and its sample, which no source has any part in."""
+def _sample_slots(
+    reporter: Reporter, style: Typeset, size: tuple[float, float]
+) -> dict[str, Callable[[], str]]:
+    """Return slots about the survey and its sample, which no source has any part in."""
+    random, choose, number = reporter.random, reporter.choose, style.number
+    uniform, below = random.uniform, random.randrange
+    n = 10.0 ** uniform(*size)
+    faintest = uniform(-16.0, -14.2)
 
-    def __init__(self, reporter: Reporter, style: Typeset, size: tuple[float, float]) -> None:
-        self.random, self.choose = reporter.random, reporter.choose
-        random = reporter.random
-        self._size = 10.0 ** random.uniform(*size)
-        self._faintest = random.uniform(-16.0, -14.2)
-        self.style = style
-        self._part, self._part2 = partial(self._share, 0.1, 0.4), partial(self._share, 0.03, 0.1)
-        self._small, self._small2 = (partial(self._share, *ends) for ends in _SMALL)
-        self._limit, self._flux2, self._flux3, self._flux4 = (
-            partial(self._flux, *ends) for ends in _FLUXES
-        )
-
-    def _n(self) -> str:
-        return _whole(self._size)
-
-    def _fields(self) -> str:
-        return _whole(10.0 ** self.random.uniform(0.5, 2.5))
-
-    def _cut(self) -> str:
-        return str(self.choose((20, 30, 50, 100, 200, 500)))
-
-    def _cut2(self) -> str:
-        return _whole(10.0 ** self.random.uniform(3.2, 5.0))
-
-    def _area(self) -> str:
-        return f"{self._size / 10.0 ** self.random.uniform(2.6, 3.5):.2g}"
-
-    def _exposure(self) -> str:
-        kiloseconds = 10.0 ** self.random.uniform(1.4, 3.3)
+    def exposure() -> str:
+        kiloseconds = 10.0 ** uniform(1.4, 3.3)
         return f"{kiloseconds / 1e3:.1f} Ms" if kiloseconds > 1000 else f"{kiloseconds:.0f} ks"
 
-    def _gmean(self) -> str:
-        return f"{self.style.number(self.style.gamma)} = {self._gbare()}"
+    def photon_index() -> str:
+        value, error = uniform(1.2, 2.3), uniform(0.04, 0.2)
+        return number(f"{value:.2f}{style.plus_minus}{error:.2f}")
 
-    def _gbare(self) -> str:
-        value, error = self.random.uniform(1.2, 2.3), self.random.uniform(0.04, 0.2)
-        return self.style.number(f"{value:.2f}{self.style.plus_minus}{error:.2f}")
+    def column_cut() -> str:
+        column = style.ten(choose("1235"), choose((22, 23, 24)))
+        return f"{number(column)} {style.units('cm-2')}"
 
-    def _gone(self) -> str:
-        return self.style.number(self.random.choice(("1.4", "1.7", "1.8", "1.9", "2")))
-
-    def _hlow(self) -> str:
-        return self.style.number(self._decimal(-0.95, -0.5))
-
-    def _hhigh(self) -> str:
-        return self.style.number(self._decimal(0.5, 0.95))
-
-    def _hmed(self) -> str:
-        return self.style.number(f"{self.random.uniform(-0.4, 0.4):.2f}")
-
-    def _nhcut(self) -> str:
-        number = self.style.ten(self.choose("1235"), self.choose((22, 23, 24)))
-        return f"{self.style.number(number)} {self.style.units('cm-2')}"
-
-    def _above(self) -> str:
-        return self.style.number(">")
-
-    def _other(self) -> str:
-        below = self.random.randrange
-        number = f"J{below(24):02d}{below(60):02d}{self.random.choice('+-')}"
-        number += f"{below(80):02d}{below(60):02d}"
+    def other_name() -> str:
+        name = f"J{below(24):02d}{below(60):02d}{random.choice('+-')}"
+        name += f"{below(80):02d}{below(60):02d}"
         lot = below(4)
         if lot < 2:
-            return f"CXO {number}" if lot else number
+            return f"CXO {name}" if lot else name
         return f"source {below(1, 400)}" if lot == 2 else f"X{below(1, 90)}"
 
-    def _decimal(self, low: float, high: float) -> str:
-        return f"{self.random.uniform(low, high):.1f}"
+    def share(low: float, high: float) -> str:
+        return _whole(2 + min(n, 3e3) * uniform(low, high))
 
-    def _share(self, low: float, high: float) -> str:
-        return _whole(2 + min(self._size, 3e3) * self.random.uniform(low, high))
+    def flux(low: float, high: float) -> str:
+        """Write a flux, in powers of ten above the faintest."""
+        mantissa, exponent = f"{10.0 ** (faintest + uniform(low, high)):.0e}".split("e")
+        value = number(style.ten(mantissa, int(exponent)))
+        return f"{value} {style.units('erg', 'cm-2', 's-1')}"
 
-    def _flux(self, low: float, high: float) -> str:
-        mantissa, exponent = (
-            f"{10.0 ** (self._faintest + self.random.uniform(low, high)):.0e}".split("e")
-        )
-        number = self.style.number(self.style.ten(mantissa, int(exponent)))
-        return f"{number} {self.style.units('erg', 'cm-2', 's-1')}"
+    return {
+        "n": lambda: _whole(n),
+        "fields": lambda: _whole(10.0 ** uniform(0.5, 2.5)),
+        "cut": lambda: str(choose((20, 30, 50, 100, 200, 500))),
+        "cut2": lambda: _whole(10.0 ** uniform(3.2, 5.0)),
+        "area": lambda: f"{n / 10.0 ** uniform(2.6, 3.5):.2g}",
+        "exposure": exposure,
+        "gmean": lambda: f"{number(style.gamma)} = {photon_index()}",
+        "gbare": photon_index,
+        "gone": lambda: number(random.choice(("1.4", "1.7", "1.8", "1.9", "2"))),
+        "hlow": lambda: number(f"{uniform(-0.95, -0.5):.1f}"),
+        "hhigh": lambda: number(f"{uniform(0.5, 0.95):.1f}"),
+        "hmed": lambda: number(f"{uniform(-0.4, 0.4):.2f}"),
+        "nhcut": column_cut,
+        "above": lambda: number(">"),
+        "other": other_name,
+        "part": lambda: share(0.1, 0.4),
+        "part2": lambda: share(0.03, 0.1),
+        "small": lambda: share(0.005, 0.03),
+        "small2": lambda: share(0.004, 0.02),
+        "limit": lambda: flux(0.0, 0.0),
+        "flux2": lambda: flux(0.4, 0.9),
+        "flux3": lambda: flux(1.1, 2.2),
+        "flux4": lambda: flux(3.2, 3.9),
+    }
 
 
 def _whole(number: float) -> str:
@@ -126,8 +105,8 @@ class _Abstract:
         self.family = FAMILY[facts.class_name] if 1.0 - lot < _SAMPLE else ""
         self.source = Source(reporter, host_told=bool(self.kind))
         size = PHRASES.sizes.get(self.kind, (1.3, 2.4) if self.family else (2.8, 5.2))
-        self.sample = _Sample(reporter, self.source.style, size)
-        self.slots = Slots(reporter, PHRASES.fillers, self.source, self.sample, self)
+        sample = _sample_slots(reporter, self.source.style, size)
+        self.slots = Slots(reporter, PHRASES.fillers, self.source, sample, self)
         self.text = Composition(reporter)
         self._groups: list[str] = []
         self._vp, self._np, self._vp2, self._np2 = (

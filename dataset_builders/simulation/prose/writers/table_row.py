@@ -8,8 +8,7 @@ from math import isfinite
 from ...source_classes import COMPONENTS, PLASMA, POWER_LAW
 from ..grammar import capitalized
 from ..phrases import read_phrases
-from ..reporter import Reporter
-from ..writer import Writer
+from ..reporter import Reporter, Writer
 
 PHRASES = read_phrases("writers/table_row")
 _ARTICLE = {"symbols": "", "words": "the "}
@@ -175,16 +174,7 @@ def _notes(reporter: Reporter) -> list[str]:
 
 def _plain(reporter: Reporter) -> str:
     """Write a column that tells nothing of the spectrum or the class."""
-    random = reporter.random
-    return reporter.pick(
-        PHRASES.plain,
-        tenth=random.uniform(0.1, 1.4),
-        n=random.randrange(1, 9),
-        m=random.randrange(9, 20),
-        mag=random.uniform(11.0, 24.0),
-        per=random.randrange(1, 99),
-        letter=random.choice("abcdefgh"),
-    )
+    return reporter.pick(PHRASES.plain, **reporter.draw(PHRASES.numbers))
 
 
 def _sentence(frames: tuple[str, ...], items: list[str], reporter: Reporter) -> str:

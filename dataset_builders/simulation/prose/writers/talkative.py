@@ -9,8 +9,7 @@ from ...source_classes import COMPONENTS, PLASMA, POWER_LAW
 from ..grammar import capitalized, with_article
 from ..names import AUTHORS
 from ..phrases import read_phrases
-from ..reporter import Reporter
-from ..writer import Writer
+from ..reporter import Reporter, Writer
 
 PHRASES = read_phrases("writers/talkative")
 _FEWEST_WORDS = 60
@@ -34,7 +33,8 @@ def write(reporter: Reporter) -> dict[str, str]:
     methods = reporter.shuffled(PHRASES.methods)
     wanted = reporter.random.randrange(3)
     while wanted > 0 or len(f"{identity} {spectrum} {context}".split()) < _FEWEST_WORDS:
-        context = f"{context} {_method(reporter, methods.pop())}"
+        numbers = reporter.draw(PHRASES.methods_numbers)
+        context = f"{context} {methods.pop().format(**numbers)}"
         wanted -= 1
     return {"identity": identity, "spectrum": spectrum, "context": context}
 
@@ -64,7 +64,8 @@ def _write_identity(reporter: Reporter) -> str:
         )
     ]
     if reporter.chance(0.8):
-        sentences.append(_evidence(reporter))
+        numbers = reporter.draw(PHRASES.evidence_numbers)
+        sentences.append(reporter.pick(PHRASES.evidence[facts.class_name], **numbers))
     if reporter.chance(_PORTRAYED):
         flux, hardness = reporter.measure("flux", 0.2), reporter.measure("hardness", 0.06)
         brightness = reporter.word(flux, PHRASES.brightness)
@@ -76,28 +77,6 @@ def _write_identity(reporter: Reporter) -> str:
     if reporter.chance(0.2):
         sentences.append(reporter.pick(PHRASES.verdict))
     return " ".join([sentences[0], *reporter.shuffled(sentences[1:])])
-
-
-def _evidence(reporter: Reporter) -> str:
-    """Write the evidence for the class, with numbers that carry no information."""
-    random = reporter.random
-    return reporter.pick(
-        PHRASES.evidence[reporter.facts.class_name],
-        magnitude=random.uniform(17.0, 25.0),
-        bright=random.uniform(7.0, 14.0),
-        mass=random.randrange(2, 90),
-        hours=random.uniform(1.3, 12.0),
-        seconds=random.randrange(3, 900),
-        arcsec=random.randrange(4, 60),
-        kyr=random.randrange(1, 30),
-        period=random.randrange(2, 400),
-        edot=random.randrange(33, 38),
-        images=random.choice((2, 4)),
-        days=random.randrange(5, 160),
-        years=random.randrange(1, 9),
-        spin=random.uniform(0.8, 11.0),
-        few=random.uniform(1.6, 12.0),
-    )
 
 
 def _write_spectrum(reporter: Reporter) -> str:
@@ -248,22 +227,6 @@ def _distance(reporter: Reporter) -> str:
     if not isfinite(reporter.facts.distance_mpc):
         return "an unknown distance"
     return reporter.length(reporter.measure("distance_mpc", 0.05), 2)
-
-
-def _method(reporter: Reporter, template: str) -> str:
-    """Fill a sentence on methods with numbers that carry no information."""
-    random = reporter.random
-    return template.format(
-        survey=random.choice(PHRASES.surveys),
-        tenth=random.uniform(0.1, 1.5),
-        few=random.randrange(2, 9),
-        percent=random.randrange(1, 95),
-        ghz=random.choice((1.4, 3, 5.5, 9)),
-        metres=random.choice((2.5, 4, 6.5, 8, 10)),
-        decades=random.randrange(2, 10),
-        score=random.uniform(0.5, 0.99),
-        arcsec=random.randrange(2, 40),
-    )
 
 
 WRITER = Writer("talkative", write)
