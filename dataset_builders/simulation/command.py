@@ -91,13 +91,12 @@ def _add_simulate(commands: Any) -> None:
     add("--config", choices=sorted(CONFIGS), default="demo", help=config)
     add("--pairs", type=int, help="number of pairs (overrides --config)")
     add("--seed", type=int, help="random seed (default 0)")
-    knobs = ", ".join(f"{name}={'' if value == () else value}" for name, value in _DEFAULTS.items())
+    defaults = {name: "" if value == () else value for name, value in _DEFAULTS.items()}
+    knobs = ", ".join(f"{name}={value}" for name, value in defaults.items())
     writers = ", ".join(writer.name + " (unseen)" * writer.unseen for writer in WRITERS)
     setting = f"change one setting; repeat for more. Knobs: {knobs}. writers: names joined by "
-    setting += (
-        f"commas, all where empty, of {writers}; unseen ones write for sources of validation "
-    )
-    setting += "and test only"
+    setting += f"commas, all where empty, of {writers}; unseen ones write for sources of "
+    setting += "validation and test only"
     add("--set", metavar="KNOB=VALUE", action="append", default=[], help=setting)
     # More than eight would wait for the disk.
     cores = min(os.cpu_count() or 1, 8)

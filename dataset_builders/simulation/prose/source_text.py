@@ -20,41 +20,27 @@ class SourceText(ABC):
 
     A part is a method of its name, or a sentence of the table of its name; of a table by class
     only where the class was told.
-
-    Args:
-        reporter: writes and notes.
-
-    Attributes:
-        phrases: tables of the writer, among them `notations`, one of which a text has, `parts`
-            ([chance, name] in order), `spectral` (first and last of the parts that come in any
-            order), `padding` (names) and `sections` of the parts that are a sentence of a table.
-        length: fewest and most words.
-        skew: of the wanted length towards few words.
-        slack: number of words before the most at which no part is begun.
-        noun_lots: below the first the class is told, below the second its family.
-        noun_chances: of telling the family of active nuclei by their absorption, of telling the
-            hardness of a source without a family, and of naming the field.
-        fit_chances: of a shape in numbers, of one in words otherwise, of telling a second
-            component, and of its shape.
-        shape_error, colour_error, nucleus_error: of shapes in words, of hardness, and of the
-            column of an active nucleus.
-        power_lots: below the first a flux is told in words, below the second as a luminosity.
-        log_chance: of a logarithm of a luminosity.
-        class_known, has_redshift, hosted: what the text has told.
     """
 
+    # Tables of the writer: `notations`, of which a text has one; `parts` ([chance, name] in order);
+    # `spectral` (first and last of the parts that come in any order); `padding` (names of parts);
+    # `sections` of the parts that are a sentence of a table; and the sentences.
     phrases: SimpleNamespace
-    length: tuple[int, int]
-    skew: float
-    slack: int
-    noun_lots: tuple[float, float]
+    length: tuple[int, int]  # fewest and most words
+    skew: float  # of the wanted length towards few words
+    slack: int  # number of words before the most at which no part is begun
+    noun_lots: tuple[float, float]  # below the first the class is told, below the second its family
+    # Chances of telling the family of active nuclei by their absorption, of telling the hardness of
+    # a source without a family, and of naming the field.
     noun_chances: tuple[float, float, float]
+    # Chances of a shape in numbers, of one in words otherwise, of telling a second component, and
+    # of its shape.
     fit_chances: tuple[float, float, float, float]
-    shape_error: float
-    colour_error: float
-    nucleus_error: float
-    power_lots: tuple[float, float]
-    log_chance: float
+    shape_error: float  # of shapes in words
+    colour_error: float  # of hardness
+    nucleus_error: float  # of the column of an active nucleus
+    power_lots: tuple[float, float]  # below these a flux is told in words, as a luminosity
+    log_chance: float  # of a logarithm of a luminosity
 
     def __init__(self, reporter: Reporter) -> None:
         self.facts, self.reporter = reporter.facts, reporter
