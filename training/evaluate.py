@@ -20,7 +20,7 @@ from hf_specclip.describe.describer import Describer
 from hf_specclip.describe.load_model import load_dual_encoder
 from hf_specclip.evaluation import GroupBootstrap, evaluate_regression
 from hf_specclip.formatting import format_metric, format_number, format_with_interval
-from hf_specclip.literature.embedders.identity import check_embedder
+from hf_specclip.literature.embedders.get_embedder import check_embedder
 from hf_specclip.models.trained_run import find_run
 from hf_specclip.storage import write_json
 from specclip_training.data.pairs import (

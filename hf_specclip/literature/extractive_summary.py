@@ -273,6 +273,3 @@ def _plain(text: str) -> str:
     text = re.sub(r"[{}$]|\\", "", text)
     text = text.replace("---", " – ").replace("``", '"').replace("''", '"')
     return " ".join(text.split())
-
-
-__all__ = ["MAX_WORDS", "extractive_summary"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,10 +37,6 @@ _SPELLED = re.compile("|".join(f"({pattern})" for pattern in _TABLES["spellings"
 _DIGIT = re.compile(r"\d")
 _BAND = re.compile(r"\([^()]*\)|[\d.\s-]*[kK]?eV")
 _WORDS = {key: _compile(pattern, re.VERBOSE) for key, pattern in _TABLES["number"].items()}
-_UPPER, _LOWER = (
-    re.compile(_WORDS[key].pattern + f"(?-x:{_TABLES['fragments']['about']})", re.VERBOSE)
-    for key in ("upper", "lower")
-)
 _UNITS = tuple(
     (_compile(rf"[\s-]*(?:{pattern})"), kind, factor)
     for pattern, kind, factor in _TABLES["units"]["rows"]
@@ -99,19 +95,17 @@ class Quantity:
 class _Number:
     """Number in a text with its range and unit, before its kind is determined.
 
-    `signed` holds value, low and high with a preceding dash read as a minus sign, for hardness
-    ratios and logarithms; for other kinds the dash is punctuation.
+    `ends` are the value and the ends of its range; `signed` are those with a preceding dash read as
+    a minus sign, for hardness ratios and logarithms; for other kinds the dash is punctuation.
     """
 
-    value: float
-    low: float
-    high: float
+    ends: tuple[float, float, float]
+    signed: tuple[float, float, float]
     start: int
     stop: int
     exponent: float | None
     unit: str | None
     factor: float
-    signed: tuple[float, float, float]
 
 
 def find_quantities(text: str) -> list[Quantity]:
@@ -135,11 +129,9 @@ def find_quantities(text: str) -> list[Quantity]:
     if not _DIGIT.search(text):
         return []
     plain, origin = _to_plain(text)
-    stated = plain
-    numbers = [_read_number(plain, match) for match in _WORDS["value"].finditer(plain)]
+    stated, end, previous = plain, 0, None
     found: list[Quantity] = []
-    end, previous = 0, None
-    for run in _runs(plain, _join_ranges(plain, numbers)):
+    for run in _runs(plain):
         start, stop = run[0].start, run[-1].stop
         lead = plain[max(end, start - 72) : start]
         quantities = list(_interpret(plain, lead, run, previous))
@@ -183,35 +175,45 @@ def _read_number(plain: str, match: re.Match[str]) -> _Number:
     exponent = groups["power"] or groups["exponent"]
     if groups["ten"]:
         ten, error = float(groups["ten"]), float(groups["ten_error"] or 0.0)
-        value, low, high = _power(ten), _power(ten - error), _power(ten + error)
+        ends = _power(ten), _power(ten - error), _power(ten + error)
         if groups["ten_high"]:
-            value, high = math.nan, _power(float(groups["ten_high"]))
+            ends = math.nan, ends[1], _power(float(groups["ten_high"]))
     else:
         power = _power(float(exponent or 0))
         value = float(groups["mantissa"]) * power
-        low = value - _error_of(groups, ("error", "down", "below"), power)
-        high = value + _error_of(groups, ("error", "up", "above"), power)
-    unit, factor, stop = None, 1.0, match.end()
-    for pattern, name, scale in _UNITS:
+        if "e" in (groups["error_after"] or "").lower():
+            power = 1.0
+        down, up = (
+            next((float(groups[name]) for name in names if groups[name]), 0.0) * power
+            for names in (("error_after", "error", "down", "below"),
+                          ("error_after", "error", "up", "above"))
+        )  # fmt: skip
+        ends = value, value - down, value + up
+    power_of_ten, stop = float(exponent) if exponent else None, match.end()
+    for pattern, unit, factor in _UNITS:
         if after := pattern.match(plain, stop):
-            unit, factor, stop = name, scale, stop if name == "other" else after.end()
-            break
-    power_of_ten = float(exponent) if exponent else None
-    ends = value, low, high
-    return _Number(*ends, match.start(), stop, power_of_ten, unit, factor, ends)
+            stop = stop if unit == "other" else after.end()
+            return _Number(ends, ends, match.start(), stop, power_of_ten, unit, factor)
+    return _Number(ends, ends, match.start(), stop, power_of_ten, None, 1.0)
 
 
-def _error_of(groups: dict[str, str | None], names: Sequence[str], power: float) -> float:
-    """Return the error of a value, written before or after its power of ten."""
-    if after := groups["error_after"]:
-        return float(after) * (1.0 if "e" in after.lower() else power)
-    return next((float(error) for name in names if (error := groups[name])), 0.0) * power
+def _runs(plain: str) -> list[list[_Number]]:
+    """Read the numbers of a text, grouped by kind as in "5.5 and 8.4 keV"."""
+    runs: list[list[_Number]] = []
+    for number in _join_ranges(plain):
+        if runs and _may_share(plain, runs[-1][-1], number):
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return runs
 
 
-def _join_ranges(plain: str, numbers: Sequence[_Number]) -> Iterator[_Number]:
-    """Join the ends of ranges: "2-4", "0.3 to 1.1", "between 0.6 and 0.9"."""
-    last: _Number | None = None
-    for number in numbers:
+def _join_ranges(plain: str) -> list[_Number]:
+    """Read the numbers, and join the ends of ranges: "2-4", "between 0.6 and 0.9"."""
+    joined: list[_Number] = []
+    for match in _WORDS["value"].finditer(plain):
+        number = _read_number(plain, match)
+        last = joined[-1] if joined else None
         link = _link(plain, last, number) if last else None
         if link["sign"] if link else plain[: number.start].rstrip().endswith("-"):
             # Errors keep their directions.
@@ -222,17 +224,14 @@ def _join_ranges(plain: str, numbers: Sequence[_Number]) -> Iterator[_Number]:
             if link["range"] or (between and ("[" in between.group() or "and" in link.group())):
                 _share(last, number)
                 if last.unit == number.unit:
-                    low, high = min(last.low, number.low), max(last.high, number.high)
-                    ends = sorted((*last.signed[1:], *number.signed[1:]))
-                    signed = math.nan, ends[0], ends[-1]
-                    number = replace(number, value=math.nan, low=low, high=high,
-                                     start=last.start, signed=signed)  # fmt: skip
-                    last = None
-        if last:
-            yield last
-        last = number
-    if last:
-        yield last
+                    number.ends, number.signed = (
+                        (math.nan, min(ends), max(ends))
+                        for ends in (last.ends[1:] + number.ends[1:],
+                                     last.signed[1:] + number.signed[1:])
+                    )  # fmt: skip
+                    number.start = joined.pop().start
+        joined.append(number)
+    return joined
 
 
 def _link(plain: str, first: _Number, second: _Number) -> re.Match[str] | None:
@@ -241,18 +240,6 @@ def _link(plain: str, first: _Number, second: _Number) -> re.Match[str] | None:
     if link and link["sign"] and not _SIGNED.search(plain, max(0, first.start - 72), first.start):
         return None
     return link
-
-
-def _runs(plain: str, numbers: Iterable[_Number]) -> Iterator[list[_Number]]:
-    """Group numbers of one kind, as in "5.5 and 8.4 keV"."""
-    run: list[_Number] = []
-    for number in numbers:
-        if run and not _may_share(plain, run[-1], number):
-            yield run
-            run = []
-        run.append(number)
-    if run:
-        yield run
 
 
 def _may_share(plain: str, first: _Number, second: _Number) -> bool:
@@ -272,12 +259,10 @@ def _share(first: _Number, second: _Number) -> None:
     if first.unit is not None:
         return
     first.unit, first.factor = second.unit, second.factor
-    if first.exponent is None and second.exponent is not None and first.low < 1e3:
+    if first.exponent is None and second.exponent is not None and first.ends[1] < 1e3:
+        value, low, high = first.ends
         power = _power(second.exponent)
-        first.value, first.low, first.high = (
-            end * power for end in (first.value, first.low, first.high)
-        )
-        first.exponent = second.exponent
+        first.ends, first.exponent = (value * power, low * power, high * power), second.exponent
 
 
 def _interpret(
@@ -293,18 +278,18 @@ def _interpret(
     start = run[0].start - len(lead) + name if name >= 0 else run[0].start
     for index, number in enumerate(run):
         before = lead if index == 0 else plain[run[index - 1].stop : number.start]
-        upper, lower = _UPPER.search(before), _LOWER.search(before)
-        if index == 0 and name >= 0 and not (upper or lower or math.isnan(number.value)):
-            upper, lower = _UPPER.search(lead[:name]), _LOWER.search(lead[:name])
+        upper, lower = _WORDS["upper"].search(before), _WORDS["lower"].search(before)
+        if index == 0 and name >= 0 and not (upper or lower or math.isnan(number.ends[0])):
+            upper, lower = _WORDS["upper"].search(lead[:name]), _WORDS["lower"].search(lead[:name])
         if index == 0 and (limit := upper or lower):
             start = min(start, number.start - len(lead) + limit.start())
-        is_upper = bool(upper or _WORDS["or_less"].match(plain, number.stop))
-        is_lower = bool(lower or _WORDS["or_more"].match(plain, number.stop))
-        has_sign = bool(logged or kind == "hardness")
-        value, low, high = number.signed if has_sign else (number.value, number.low, number.high)
+        is_upper = upper or _WORDS["or_less"].match(plain, number.stop)
+        is_lower = lower or _WORDS["or_more"].match(plain, number.stop)
+        has_sign = logged or kind == "hardness"
+        value, low, high = number.signed if has_sign else number.ends
         if is_upper and previous and plain[previous.stop : start].strip() == "<":
-            low = previous.signed[0] if has_sign else previous.value
-            value, is_upper, start = math.nan, False, previous.start
+            low = (previous.signed if has_sign else previous.ends)[0]
+            value, is_upper, start = math.nan, None, previous.start
         if logged:
             low, high = _power(low), _power(high)
             value = math.nan if math.isnan(value) else _power(value)
@@ -329,11 +314,8 @@ def _kind_of(plain: str, lead: str, run: list[_Number]) -> tuple[str | None, flo
                 return kind, _KELVIN if kind == "temperature" else 1.0, match.start()
     if unit == "other":
         return None, 0.0, -1
-    if unit is not None and unit not in _DIMENSIONS:
-        match = _NAMED[unit].search(lead)
-        return unit, 0.0, match.start() if match else -1
     if unit is None:
-        names = _BARE | (_POWERS if any(n.exponent or n.value >= 1e6 for n in run) else {})
+        names = _BARE | (_POWERS if any(n.exponent or n.ends[0] >= 1e6 for n in run) else {})
         matches = {
             kind: match
             for kind, pattern in names.items()
@@ -344,17 +326,18 @@ def _kind_of(plain: str, lead: str, run: list[_Number]) -> tuple[str | None, flo
             return None, 0.0, -1
         kind = max(matches, key=lambda key: matches[key].start())
         return kind, 0.0, matches[kind].start()
-    kind = _DIMENSIONS[unit]
+    kind = _DIMENSIONS.get(unit, unit)
     match = _NAMED[kind].search(lead)
-    is_band = kind == "temperature" and any(math.isnan(number.value) for number in run)
-    if _THINGS[kind].match(plain, stop) and not is_band:
-        return kind, 0.0, match.start() if match else -1
+    name = match.start() if match else -1
+    is_band = kind == "temperature" and any(math.isnan(number.ends[0]) for number in run)
+    if unit not in _DIMENSIONS or (_THINGS[kind].match(plain, stop) and not is_band):
+        return kind, 0.0, name
     is_size = kind == "distance" and (
         _WORDS["span"].match(plain, stop)
         or (match and match["name"] in ("within", "(") and run[0].factor < 1e6)
     )
     if match and not is_size:
-        return kind, 0.0, match.start()
+        return kind, 0.0, name
     if kind == "distance" and run[0].factor >= 1e6 and plain[run[0].start] == "(":
         return kind, 0.0, -1  # NGC 1234 (10 Mpc)
     return None, 0.0, -1
@@ -400,21 +383,16 @@ def quantity_numbers(sentences: Sequence[str]) -> np.ndarray:
     numbers = np.zeros((len(sentences), len(KINDS), _MAX_VALUES, _PER_VALUE), np.float32)
     for row, sentence in enumerate(sentences):
         count = dict.fromkeys(KINDS, 0)
-        for quantity in (q for q in find_quantities(sentence) if q.kind in KINDS):
-            kind, slot = KINDS.index(quantity.kind), count[quantity.kind]
+        for q in find_quantities(sentence):
+            slot = count.get(q.kind, _MAX_VALUES)
             if slot < _MAX_VALUES:
-                numbers[row, kind, slot] = _numbers(quantity)
-            count[quantity.kind] += 1
+                count[q.kind] += 1
+                upper, lower = math.isinf(q.low), math.isinf(q.high)
+                ends = (q.value, q.value) if upper or lower else (q.low, q.high)
+                low, high = (scaled(q.kind, max(end, _LIMITS[q.kind][0])) for end in ends)
+                values = 1.0, (low + high) / 2, (high - low) / 2, upper, lower
+                numbers[row, KINDS.index(q.kind), slot] = values
     return numbers.reshape(len(sentences), QUANTITY_WIDTH)
-
-
-def _numbers(quantity: Quantity) -> tuple[float, ...]:
-    upper, lower = math.isinf(quantity.low), math.isinf(quantity.high)
-    if upper or lower:
-        return 1.0, scaled(quantity.kind, quantity.value), 0.0, float(upper), float(lower)
-    smallest = _LIMITS[quantity.kind][0]
-    low, high = (scaled(quantity.kind, max(end, smallest)) for end in (quantity.low, quantity.high))
-    return 1.0, (low + high) / 2, (high - low) / 2, 0.0, 0.0
 
 
 def scaled(kind: str, value: float) -> float:
@@ -424,6 +402,3 @@ def scaled(kind: str, value: float) -> float:
     if kind in _LINEAR:
         return (value - centre) / spread
     return (math.log10(value + (kind == "redshift")) - centre) / spread
-
-
-__all__ = ["KINDS", "QUANTITY_WIDTH", "Quantity", "find_quantities", "quantity_numbers", "scaled"]

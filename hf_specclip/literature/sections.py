@@ -69,6 +69,3 @@ def embed_summaries(
     result = np.zeros((*mask.shape, vectors.shape[1]), dtype=np.float32)
     result[mask] = vectors[[rows[text] for text in texts]]
     return result.reshape(len(summaries), -1)
-
-
-__all__ = ["SECTIONS", "embed_summaries", "section_mask"]

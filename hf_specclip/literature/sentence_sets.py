@@ -220,12 +220,3 @@ def embed_sentences(
         len(sections),
         np.array(named, bool),
     )
-
-
-__all__ = [
-    "MAX_SENTENCES",
-    "SENTENCE_NUMBERS",
-    "SentenceSets",
-    "embed_sentences",
-    "summary_sentences",
-]

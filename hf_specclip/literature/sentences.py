@@ -6,19 +6,17 @@ import re
 from bisect import bisect_left
 
 # Abbreviations, in lower case, whose full stop does not end a sentence.
-_ABBREVIATION_LIST = """
-    al approx appr ca cf ch col dec deg dr e.g eg eq eqs eqn eqns esp et etc ext fig figs i.e ie jr
-    lum max min mr mrs ms mt no nos obs p pp prof pt ref refs resp sec sect sects sr st tab temp viz
-    vol vols vs
-"""
+_ABBREVIATION = re.compile(
+    r"al|approx|appr|ca|cf|ch|col|dec|deg|dr|e\.g|eg|eqn?s?|esp|et|etc|ext|figs?|i\.e|ie|jr|lum|max"
+    r"|min|mrs?|ms|mt|nos?|obs|pp?|prof|pt|refs?|resp|sec|sects?|sr|st|tab|temp|viz|vols?|vs"
+)
 # Words that start a sentence when they follow an abbreviation.
-_STARTER_LIST = """
-    a after although an as at both by during finally for from further furthermore here however if in
-    it its moreover of on our since such that the their these they this those thus to using we when
-    while with
-"""
-_ABBREVIATIONS = frozenset(_ABBREVIATION_LIST.split())
-_STARTERS = frozenset(_STARTER_LIST.split())
+_STARTER = re.compile(
+    r"(?:a|after|although|an|as|at|both|by|during|finally|for|from|further|furthermore|here|however"
+    r"|if|in|it|its|moreover|of|on|our|since|such|that|the|their|these|they|this|those|thus|to|using"
+    r"|we|when|while|with)(?![a-z])",
+    re.IGNORECASE,
+)
 # Abbreviations that end a sentence when one of these words follows ("…, etc. We find…").
 _MAY_CLOSE = frozenset({"etc", "al", "no", "max", "min", "temp", "obs", "ext", "dec", "sec"})
 _BORDER = re.compile(r"[.!?][\"'’”)\]}$]*\s+(?=[\"'‘“(\[{$\\]*[A-Z0-9Α-Ω$\\~<>≈])")
@@ -65,12 +63,8 @@ def _ends(before: str, after: str) -> bool:
         return True
     word = match.group(1)
     bare = word.lower().strip("\"'’”$.,;:")
-    following = re.match(r"[A-Za-z]+", after)
-    starter = following is not None and following.group(0).lower() in _STARTERS
-    if bare in _ABBREVIATIONS:
+    starter = _STARTER.match(after) is not None
+    if _ABBREVIATION.fullmatch(bare):
         return bare in _MAY_CLOSE and starter
     # U.S, a.k.a, or an initial as in "J. Smith"; a single letter can also be a band or a component.
     return starter or re.fullmatch(r"(?:[A-Za-z]\.)+[A-Za-z]|[A-Z]", word) is None
-
-
-__all__ = ["split_sentences"]

@@ -9,6 +9,7 @@ import json
 import re
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -71,26 +72,20 @@ class ClassMention:
     labels: frozenset[str]
 
 
-@cache
-def _data() -> dict[str, Any]:
-    path = Path(__file__).with_name("source_classes.json")
-    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return data
-
+_DATA: dict[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 
 FAMILIES = MappingProxyType(
-    {key: Family(key, f["name"], tuple(f["names"])) for key, f in _data()["families"].items()}
+    {key: Family(key, f["name"], tuple(f["names"])) for key, f in _DATA["families"].items()}
 )
 
 
 @cache
 def source_classes() -> tuple[SourceClass, ...]:
     """Return all classes."""
-    tables: list[dict[str, Any]] = [
-        {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
-        for entry in _data()["classes"]
-    ]
-    return tuple(SourceClass(**table) for table in tables)
+    return tuple(
+        SourceClass(**{k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()})
+        for entry in _DATA["classes"]
+    )
 
 
 def find_class(label: str) -> SourceClass | None:
@@ -138,33 +133,27 @@ def mentioned_classes(text: str) -> list[ClassMention]:
         >>> [(m.phrase, sorted(m.labels)) for m in mentioned_classes("quasars and a magnetar")]
         [('quasars', ['LensedQ', 'QSO']), ('magnetar', ['Magnetar'])]
     """
+    labels, prefixes = _phrases()
     words = list(_WORD.finditer(text))
     mentions = []
-    start = 0
-    while start < len(words):
-        stop, labels = _longest_match(text, words, start)
-        if labels:
-            first, last = words[start].start(), words[stop - 1].end()
-            mentions.append(ClassMention(first, last, text[first:last], labels))
-        start = max(stop, start + 1)
+    end = 0
+    for index, first in enumerate(words):
+        start = stop = first.start()
+        if start < end:
+            continue
+        key, matched = "", frozenset[str]()
+        for word in (words[n] for n in range(index, len(words))):
+            if text[stop : word.start()].strip(" \n~/–-"):
+                break
+            key, stop = key + word.group().lower(), word.end()
+            single = next((each for each in _singulars(key) if each in labels), None)
+            if single and (len(single) > 2 or word.group()[:2].isupper() or text == text.lower()):
+                matched, end = labels[single], stop
+            if key not in prefixes:
+                break
+        if matched:
+            mentions.append(ClassMention(start, end, text[start:end], matched))
     return mentions
-
-
-def _longest_match(text: str, words: list[re.Match[str]], start: int) -> tuple[int, frozenset[str]]:
-    """Return the end of the longest phrase that starts at a word (0 if none), and its labels."""
-    labels, prefixes = _phrases()
-    key, matched, stop = "", frozenset[str](), 0
-    for number in range(start, len(words)):
-        word = words[number]
-        if key and text[words[number - 1].end() : word.start()].strip(" \n~/–-"):
-            break
-        key += word.group().lower()
-        single = next((each for each in _singulars(key) if each in labels), None)
-        if single and (len(single) > 2 or word.group()[:2].isupper() or text == text.lower()):
-            matched, stop = labels[single], number + 1
-        if key not in prefixes:
-            break
-    return stop, matched
 
 
 def _normalise(phrase: str) -> str:
@@ -184,13 +173,11 @@ def _by_label() -> tuple[dict[str, SourceClass], dict[str, SourceClass]]:
     exact: dict[str, SourceClass] = {}
     plain: dict[str, SourceClass] = {}
     lists = [lambda c: (c.label,), lambda c: c.simbad, lambda c: c.names, lambda c: c.synonyms]
-    for keys in lists:
-        for each in source_classes():
-            for key in keys(each):
-                exact.setdefault(key, each)
-                for spelling in (key.lower(), _normalise(key)):
-                    if spelling:
-                        plain.setdefault(spelling, each)
+    for keys, each in product(lists, source_classes()):
+        for key in keys(each):
+            exact.setdefault(key, each)
+            for spelling in filter(None, (key.lower(), _normalise(key))):
+                plain.setdefault(spelling, each)
     return exact, plain
 
 
@@ -198,23 +185,10 @@ def _by_label() -> tuple[dict[str, SourceClass], dict[str, SourceClass]]:
 def _phrases() -> tuple[dict[str, frozenset[str]], frozenset[str]]:
     """Return the labels of each normalised phrase (none for a phrase that is not a class), and all
     prefixes of phrases."""
-    owners: dict[str, set[str]] = {_normalise(phrase): set() for phrase in _data()["unrelated"]}
+    owners: dict[str, set[str]] = {_normalise(phrase): set() for phrase in _DATA["unrelated"]}
     for each in source_classes():
         family = FAMILIES[each.family].names if each.family else ()
         for phrase in (*each.names, *each.synonyms, *family):
             owners.setdefault(_normalise(phrase), set()).add(each.label)
     prefixes = frozenset(key[:end] for key in owners for end in range(1, len(key)))
     return {key: frozenset(labels) for key, labels in owners.items()}, prefixes
-
-
-__all__ = [
-    "FAMILIES",
-    "ClassMention",
-    "Family",
-    "SourceClass",
-    "class_names",
-    "find_class",
-    "mentioned_classes",
-    "source_classes",
-    "with_article",
-]

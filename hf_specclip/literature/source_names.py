@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 # Spaces, hyphens and LaTeX between the parts of a name.
@@ -17,8 +17,6 @@ _POSITION = re.compile(
 )
 # Prefixes of names in SIMBAD.
 _PREFIX = re.compile(r"^(?:V\*|EM\*|NAME|Cl\*|\*+|\[[^\]]*\])\s*")
-# Minimum length of a name, since shorter ones match other words by chance.
-_MIN_LENGTH, _MIN_LENGTH_WITH_NUMBER = 5, 4
 # Astrometric tolerance between catalogues, degrees.
 _ASTROMETRY = 2 / 3600
 
@@ -65,12 +63,9 @@ def _pattern(name: str) -> str:
     """Return a regular expression for the spellings of a name; empty for one that is too short."""
     parts = re.findall(r"[^\W\d_]+|\d+|[^\s\w−–-]", name)
     length = sum(len(part) for part in parts if part.isalnum() or part == "*")
-    numbered = any(part.isdigit() for part in parts)
-    if (
-        length < (_MIN_LENGTH_WITH_NUMBER if numbered else _MIN_LENGTH)
-        or len(parts) == 1
-        or not any(map(str.isalpha, parts))
-    ):
+    # Shorter names match other words by chance.
+    shortest = 4 if any(map(str.isdigit, parts)) else 5
+    if length < shortest or len(parts) == 1 or not any(map(str.isalpha, parts)):
         return ""
     pattern = ""
     for before, part in zip(["", *parts[:-1]], parts, strict=True):
@@ -82,25 +77,22 @@ def _pattern(name: str) -> str:
 
 
 @lru_cache(maxsize=65536)
-def _positions(text: str) -> tuple[_Box, ...]:
-    return tuple(_boxes(text))
-
-
-def _boxes(text: str) -> Iterator[_Box]:
+def _positions(text: str) -> list[_Box]:
+    boxes = []
     for ra_digits, ra_decimals, sign, dec_digits, dec_decimals in _POSITION.findall(text):
         ra, ra_unit = _sexagesimal(ra_digits, ra_decimals)
         dec, dec_unit = _sexagesimal(dec_digits, dec_decimals)
         low, high = (dec, dec + dec_unit) if sign == "+" else (-dec - dec_unit, -dec)
-        yield 15 * ra, 15 * (ra + ra_unit), low, high
+        boxes.append((15 * ra, 15 * (ra + ra_unit), low, high))
+    return boxes
 
 
 def _sexagesimal(digits: str, decimals: str) -> tuple[float, float]:
     """Return the value of `HHMMSSsss` or `DDMMm` and the unit of its last digit."""
     fields = [digits[:2], digits[2:4], digits[4:6]][: 2 + (len(digits) > 5)]
     decimals = digits[2 * len(fields) :] + decimals
+    unit = 10.0 ** -len(decimals) / 60 ** (len(fields) - 1)
     value = sum(int(field) / 60**n for n, field in enumerate(fields))
-    last = 60 ** (len(fields) - 1)
-    unit = 10.0 ** -len(decimals) / last
     return value + int(decimals or 0) * unit, unit
 
 
@@ -108,7 +100,4 @@ def _agree(first: _Box, second: _Box) -> bool:
     """Return True if two names may refer to one position."""
     stretch = 1 / max(0.01, math.cos(math.radians(first[2])))
     gaps = (max(first[i], second[i]) - min(first[i + 1], second[i + 1]) for i in (0, 2))
-    return all(gap < _ASTROMETRY * by for gap, by in zip(gaps, (stretch, 1.0), strict=True))
-
-
-__all__ = ["name_key", "name_matcher"]
+    return next(gaps) < _ASTROMETRY * stretch and next(gaps) < _ASTROMETRY

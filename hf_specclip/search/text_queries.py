@@ -17,7 +17,7 @@ from ..literature import (
     get_embedder,
     section_mask,
 )
-from ..literature.embedders.identity import check_embedder, current_probe
+from ..literature.embedders.get_embedder import check_embedder, current_probe
 from ..literature.sentence_sets import SENTENCE_NUMBERS, UNSPECIFIED
 from ..literature.source_classes import find_class
 from .questions import Question

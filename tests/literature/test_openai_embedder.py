@@ -16,7 +16,11 @@ from hf_specclip.literature import (
     get_embedder,
 )
 from hf_specclip.literature.embedders import openai
-from hf_specclip.literature.embedders.identity import check_embedder, current_probe, probe_vector
+from hf_specclip.literature.embedders.get_embedder import (
+    check_embedder,
+    current_probe,
+    probe_vector,
+)
 
 KEY = "sk-proj-Marked0123456789abcdefSECRET"
 TEXTS = [f"A source of kind {i}." for i in range(7)]

@@ -23,7 +23,7 @@ from hf_specclip.literature import (
     get_embedder,
     section_mask,
 )
-from hf_specclip.literature.embedders.identity import probe_vector
+from hf_specclip.literature.embedders.get_embedder import probe_vector
 from specclip_training.data.parquet_rows import to_arrays
 from specclip_training.engine.draws import Draws, Order, Shuffled
 from specclip_training.engine.presets import TextSettings
@@ -106,7 +106,7 @@ class Texts:
         embeddings: (m, sections·d) float32, where the model reads sections; see `embed_texts`.
         sentences: sentences of each text, where the model reads sentences; see `embed_texts`.
         model: name of the embedder; None where the dataset does not say.
-        probe: vector by which a server is recognised, see `literature.embedders.identity`.
+        probe: vector by which a server is recognised, see `literature.embedders.get_embedder`.
     """
 
     section_mask: np.ndarray

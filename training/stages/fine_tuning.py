@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from hf_specclip import SpecCLIPConfig, SpecCLIPFeatureExtractor, SpecCLIPModel
 from hf_specclip.literature import SENTENCE_NUMBERS
-from hf_specclip.literature.embedders.identity import check_embedder
+from hf_specclip.literature.embedders.get_embedder import check_embedder
 from hf_specclip.models.trained_run import MODEL_TYPES, find_run, model_type
 from hf_specclip.storage import to_json
 from specclip_training.data.pairs import PairData, TrainingDataError

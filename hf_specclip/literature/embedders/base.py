@@ -80,6 +80,3 @@ def check_vectors(vectors: np.ndarray, n: int, source: str, width: int | None = 
             "response was discarded. Run again; if the error persists, check the model or server"
         )
     return vectors
-
-
-__all__ = ["EmbeddingError", "TextEmbedder", "check_texts", "check_vectors"]

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,6 @@ from .base import EmbeddingError, TextEmbedder, check_texts, check_vectors
 CACHE_FILE = "sentence_embeddings.sqlite"
 # Timeout for the commit of another process, s.
 _BUSY_SECONDS = 60.0
-# Values per SQL statement; SQLite allows at least 999.
-_KEYS_AT_ONCE = 500
 # Texts between commits for an embedder without `batch_size`.
 _DEFAULT_BATCH = 256
 _LOCK_FILES = 64
@@ -47,11 +45,9 @@ def default_cache_dir() -> Path:
 
     `HF_SPECCLIP_CACHE`, else `$XDG_CACHE_HOME/hf_specclip`, else `~/.cache/hf_specclip`.
     """
-    folder = os.environ.get("HF_SPECCLIP_CACHE")
-    if folder:
+    if folder := os.environ.get("HF_SPECCLIP_CACHE"):
         return Path(folder).expanduser()
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "hf_specclip"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hf_specclip"
 
 
 def recorded_spec(name: str, cache_dir: str | os.PathLike[str] | None = None) -> str | None:
@@ -60,7 +56,7 @@ def recorded_spec(name: str, cache_dir: str | os.PathLike[str] | None = None) ->
     Raises:
         CacheError: the cache cannot be read.
     """
-    return _File(cache_dir).embedder(name)[1]
+    return _recorded(_cache_file(cache_dir), name)[1]
 
 
 class CachedEmbedder:
@@ -91,9 +87,7 @@ class CachedEmbedder:
         cache_dir: str | os.PathLike[str] | None = None,
         spec: str | None = None,
     ):
-        self.embedder, self._spec = embedder, spec
-        self._file = _File(cache_dir)
-        self.path = self._file.path
+        self.embedder, self.path, self._spec = embedder, _cache_file(cache_dir), spec
 
     @property
     def name(self) -> str:
@@ -104,7 +98,7 @@ class CachedEmbedder:
     def dimension(self) -> int:
         """Width of the embeddings."""
         # The recorded width saves loading a model or a request to a server.
-        return self._file.embedder(self.name)[0] or self.embedder.dimension
+        return _recorded(self.path, self.name)[0] or self.embedder.dimension
 
     def embed(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
         """Embed texts (n, none empty), from the cache where it has them; float32 (n, d)."""
@@ -113,104 +107,61 @@ class CachedEmbedder:
         texts = check_texts(texts)
         if not texts:
             return np.zeros((0, self.dimension), dtype=np.float32)
-        name = self.name
-        keys = [_key(name, text) for text in texts]
+        keys = [_key(self.name, text) for text in texts]
         text_of = dict(zip(keys, texts, strict=True))
-        found = self._file.read(name, list(text_of))
+        found = self._read(text_of)
         # Sorted, so that processes with the same texts form the same batches.
         missing = sorted(text_of.keys() - found.keys())
         size = getattr(self.embedder, "batch_size", _DEFAULT_BATCH)
         batches = range(0, len(missing), size)
         for start in tqdm(batches, "Embedding", unit="batch", disable=not (progress and missing)):
             batch = missing[start : start + size]
-            with self._file.lock(batch[0]):
+            with self._lock(batch[0]):
                 # Another process may have stored the batch in the meantime.
-                stored = self._file.read(name, batch)
-                if todo := [key for key in batch if key not in stored]:
-                    new = self._ask([text_of[key] for key in todo], start, len(missing))
-                    stored |= self._file.write(name, self._spec, todo, new)
-            found |= stored
+                found |= self._read(batch)
+                if new := [key for key in batch if key not in found]:
+                    done = f"{start} of {len(missing)}"
+                    found |= self._store(new, self._compute([text_of[key] for key in new], done))
         values = np.frombuffer(b"".join(found[key] for key in keys), dtype="<f2")
         return values.reshape(len(texts), -1).astype(np.float32)
 
-    def _ask(self, texts: list[str], done: int, total: int) -> np.ndarray:
+    def _compute(self, texts: list[str], done: str) -> np.ndarray:
+        """Embed texts that are not in the cache; float16 (n, d)."""
         try:
             # Rounded before the check, since values may overflow float16.
-            rounded = np.asarray(self.embedder.embed(texts)).astype(np.float16)
-            return check_vectors(
-                rounded, len(texts), self.name, self._file.embedder(self.name)[0]
-            ).astype(np.float16)
+            vectors = np.asarray(self.embedder.embed(texts)).astype("<f2")
+            width = _recorded(self.path, self.name)[0]
+            return check_vectors(vectors, len(texts), self.name, width).astype("<f2")
         except EmbeddingError as error:
             # Not chained, since the cause may contain the API key.
             raise EmbeddingError(
-                f"{error} [{done} of {total} new texts are stored in {self.path}; rerun to "
-                "continue]"
+                f"{error} [{done} new texts are stored in {self.path}; rerun to continue]"
             ) from None
 
-
-class _File:
-    """The SQLite file of a cache."""
-
-    def __init__(self, cache_dir: str | os.PathLike[str] | None):
-        folder = default_cache_dir() if cache_dir is None else Path(cache_dir).expanduser()
-        self.path = folder / CACHE_FILE
-
-    @contextlib.contextmanager
-    def lock(self, key: bytes) -> Iterator[None]:
-        """Hold the lock of the batch that starts with `key`; a crash releases it.
-
-        Batches share a fixed number of lock files.
-        """
-        from filelock import FileLock
-
-        folder = self.path.parent / ".locks"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(str(folder / f"{key[0] % _LOCK_FILES:02d}.lock")).acquire()
-        except (OSError, NotImplementedError) as error:
-            raise self._unwritable(error) from error
-        with lock:
-            yield
-
-    def embedder(self, name: str) -> tuple[int | None, str | None]:
-        """Return the recorded dimension and specification of an embedder, None if unknown."""
-        if not self.path.exists():
-            return None, None
-        with self._open() as connection:
-            query = "SELECT dimension, spec FROM embedders WHERE name = ?"
-            return connection.execute(query, (name,)).fetchone() or (None, None)
-
-    def read(self, name: str, keys: list[bytes]) -> dict[bytes, bytes]:
+    def _read(self, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         """Return the stored embeddings, float16 (d,), by key; damaged entries are skipped."""
-        dimension = self.embedder(name)[0]
-        if dimension is None:
-            return {}
         found = {}
-        with self._open() as connection:
-            for start in range(0, len(keys), _KEYS_AT_ONCE):
-                part = keys[start : start + _KEYS_AT_ONCE]
-                marks = ",".join("?" * len(part))
-                query = f"SELECT key, vector, checksum FROM embeddings WHERE key IN ({marks})"
-                for key, vector, checksum in connection.execute(query, part):
-                    if len(vector) == 2 * dimension and checksum == _checksum(key, vector):
-                        found[key] = vector
-                    else:
-                        logger.warning("%s: a damaged entry is computed again", self.path)
+        if self.path.exists():
+            query = "SELECT vector, checksum FROM embeddings WHERE key = ?"
+            with _open(self.path) as connection:
+                for key in keys:
+                    for vector, checksum in connection.execute(query, (key,)):
+                        if checksum == _checksum(key, vector):
+                            found[key] = vector
+                        else:
+                            logger.warning("%s: a damaged entry is computed again", self.path)
         return found
 
-    def write(
-        self, name: str, spec: str | None, keys: list[bytes], vectors: np.ndarray
-    ) -> dict[bytes, bytes]:
+    def _store(self, keys: list[bytes], vectors: np.ndarray) -> dict[bytes, bytes]:
         """Store embeddings, float16 (n, d), in one transaction; return them by key."""
-        values = [row.tobytes() for row in vectors.astype("<f2")]
-        stored = dict(zip(keys, values, strict=True))
-        with self._open() as connection:
+        stored = {key: row.tobytes() for key, row in zip(keys, vectors, strict=True)}
+        with _open(self.path) as connection:
             # IMMEDIATE takes the write lock at once, which avoids deadlocks of two writers.
             connection.execute("BEGIN IMMEDIATE")
             connection.execute(
                 "INSERT INTO embedders VALUES (?1, ?2, ?3) "
                 "ON CONFLICT (name) DO UPDATE SET spec = coalesce(?3, spec)",
-                (name, vectors.shape[1], spec),
+                (self.name, vectors.shape[1], self._spec),
             )
             rows = [(key, vector, _checksum(key, vector)) for key, vector in stored.items()]
             connection.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?)", rows)
@@ -218,31 +169,62 @@ class _File:
         return stored
 
     @contextlib.contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        """Connect to the file and create missing tables."""
-        try:
-            connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
-            with contextlib.closing(connection):
-                connection.executescript(_TABLES)
-                yield connection
-        except sqlite3.OperationalError as error:
-            if "readonly" in str(error) or "unable to open" in str(error):
-                raise self._unwritable(error) from error
-            raise CacheError(
-                f"{self.path}: {error}. If the disk is full, make room; if another process holds "
-                "the file, wait for it; then run again"
-            ) from error
-        except sqlite3.DatabaseError as error:
-            raise CacheError(
-                f"{self.path} is damaged ({error}): delete or move it away and run again (its "
-                "contents are recomputed), or set HF_SPECCLIP_CACHE to another folder"
-            ) from error
+    def _lock(self, key: bytes) -> Iterator[None]:
+        """Hold one of the lock files, that of the batch that starts with `key`; a crash releases
+        it."""
+        from filelock import FileLock
 
-    def _unwritable(self, error: Exception) -> CacheError:
-        return CacheError(
-            f"cannot write {self.path} ({error}): set HF_SPECCLIP_CACHE (or cache_dir) to a folder "
-            "that you may write to"
-        )
+        folder = self.path.parent / ".locks"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(str(folder / f"{key[0] % _LOCK_FILES:02d}.lock")).acquire()
+        except (OSError, NotImplementedError) as error:
+            raise _unwritable(self.path, error) from error
+        with lock:
+            yield
+
+
+def _cache_file(cache_dir: str | os.PathLike[str] | None) -> Path:
+    folder = default_cache_dir() if cache_dir is None else Path(cache_dir).expanduser()
+    return folder / CACHE_FILE
+
+
+def _recorded(path: Path, name: str) -> tuple[int | None, str | None]:
+    """Return the recorded dimension and specification of an embedder, None if unknown."""
+    if not path.exists():
+        return None, None
+    with _open(path) as connection:
+        query = "SELECT dimension, spec FROM embedders WHERE name = ?"
+        return connection.execute(query, (name,)).fetchone() or (None, None)
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[sqlite3.Connection]:
+    """Connect to a cache file and create missing tables."""
+    try:
+        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        with contextlib.closing(connection):
+            connection.executescript(_TABLES)
+            yield connection
+    except sqlite3.OperationalError as error:
+        if "readonly" in str(error) or "unable to open" in str(error):
+            raise _unwritable(path, error) from error
+        raise CacheError(
+            f"{path}: {error}. If the disk is full, make room; if another process holds the file, "
+            "wait for it; then run again"
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise CacheError(
+            f"{path} is damaged ({error}): delete or move it away and run again (its contents are "
+            "recomputed), or set HF_SPECCLIP_CACHE to another folder"
+        ) from error
+
+
+def _unwritable(path: Path, error: Exception) -> CacheError:
+    return CacheError(
+        f"cannot write {path} ({error}): set HF_SPECCLIP_CACHE (or cache_dir) to a folder that you "
+        "may write to"
+    )
 
 
 def _key(name: str, text: str) -> bytes:
@@ -254,6 +236,3 @@ def _key(name: str, text: str) -> bytes:
 
 def _checksum(key: bytes, vector: bytes) -> bytes:
     return hashlib.blake2b(key + vector, digest_size=8).digest()
-
-
-__all__ = ["CACHE_FILE", "CacheError", "CachedEmbedder", "default_cache_dir", "recorded_spec"]

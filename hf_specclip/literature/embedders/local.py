@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -104,14 +105,12 @@ class LocalEmbedder:
         if not texts:
             return np.zeros((0, self.dimension), dtype=np.float32)
         split_texts = [self._split(text) for text in texts]
-        chunks = [chunk for text_chunks in split_texts for chunk, _ in text_chunks]
-        vectors = self._encode(chunks, progress)
-        vectors = check_vectors(vectors, len(chunks), self._source)
+        chunks, counts = zip(*chain(*split_texts), strict=True)
+        vectors = check_vectors(self._encode(chunks, progress), len(chunks), self._source)
         if len(chunks) == len(texts):
             return vectors
-        counts = [n for text_chunks in split_texts for _, n in text_chunks]
         tokens = np.array(counts, np.float64)[:, None]
-        lengths = np.array([len(text_chunks) for text_chunks in split_texts])
+        lengths = np.array([*map(len, split_texts)])
         starts = np.cumsum(lengths) - lengths
         means = np.add.reduceat(vectors * tokens, starts) / np.add.reduceat(tokens, starts)
         if np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3):
@@ -119,7 +118,7 @@ class LocalEmbedder:
             means[joined] /= np.linalg.norm(means[joined], axis=1, keepdims=True)
         return means.astype(np.float32)
 
-    def _encode(self, texts: list[str], progress: bool) -> np.ndarray:
+    def _encode(self, texts: Sequence[str], progress: bool) -> np.ndarray:
         """Encode texts that fit the model; on CPUs in parallel single-threaded workers.
 
         Threads within torch synchronise after every layer, which is several times slower if other
@@ -135,13 +134,9 @@ class LocalEmbedder:
         def encode(part: np.ndarray) -> np.ndarray:
             if len(parts) > 1:
                 torch.set_num_threads(1)
-            vectors: np.ndarray = self._model.encode(
-                [texts[row] for row in part],
-                show_progress_bar=progress and part is parts[0],
-                convert_to_numpy=True,
-                normalize_embeddings=False,
-            )
-            return vectors
+            batch = [texts[row] for row in part]
+            bar = progress and part is parts[0]
+            return np.asarray(self._model.encode(batch, show_progress_bar=bar))
 
         try:
             with ThreadPoolExecutor(len(parts)) as pool:
@@ -159,9 +154,8 @@ class LocalEmbedder:
             return [(text, 1)]
         room = max(1, int(limit) - int(tokenizer.num_special_tokens_to_add()))
         # A token has at least one character, so short texts need no counting.
-        if len(text) <= room or _count(tokenizer, text) <= room:
-            return [(text, 1)]
-        return list(_pack(tokenizer, split_sentences(text), room))
+        fits = len(text) <= room or _count(tokenizer, text) <= room
+        return [(text, 1)] if fits else list(_pack(tokenizer, split_sentences(text), room))
 
 
 def offline_embedder() -> LocalEmbedder:
@@ -200,25 +194,16 @@ def _pack(tokenizer: Any, units: Iterable[str], room: int) -> Iterator[tuple[str
                 held, tokens = [], 0
             held.append(piece)
             tokens += length
-    if held:
-        yield " ".join(held), tokens
+    yield " ".join(held), tokens
 
 
 def _fingerprint(folder: Path) -> str:
     """Return the SHA-256 over the files of a model, without loading it."""
     digest = hashlib.sha256(f"method {_METHOD_VERSION}".encode())
     for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        if (
-            path.suffix not in _MODEL_ENDINGS
-            or not path.is_file()
-            or relative.parts[0] in _NOT_THE_MODEL
-        ):
-            continue
-        digest.update(f"{relative.as_posix()}\0{path.stat().st_size}\0".encode())
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        name = path.relative_to(folder)
+        if name.suffix in _MODEL_ENDINGS and name.parts[0] not in _NOT_THE_MODEL and path.is_file():
+            digest.update(f"{name.as_posix()}\0{path.stat().st_size}\0".encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
-
-
-__all__ = ["OFFLINE_MODEL", "LocalEmbedder", "offline_embedder"]

@@ -119,10 +119,9 @@ class OpenAIEmbedder:
         while rest := texts[sum(map(len, answers)) :]:
             try:
                 answers.append(self._request(rest[: self.batch_size]))
+                self._width = answers[0].shape[1]
             except _TooLargeError:
                 self.batch_size = min(len(rest), self.batch_size) // 2
-            else:
-                self._width = answers[0].shape[1]
         return np.concatenate(answers)
 
     def _request(self, texts: list[str]) -> np.ndarray:
@@ -132,7 +131,14 @@ class OpenAIEmbedder:
         try:
             client = _connect(self.base_url, self._find_key(), TIMEOUT, MAX_RETRIES)
             answer = client.embeddings.create(model=self.model, input=texts)
-            vectors = self._in_order(answer, len(texts))
+            data = sorted(answer.data or [], key=lambda item: item.index)
+            if [item.index for item in data] != list(range(len(texts))):
+                raise EmbeddingError(
+                    f"{self.name} answered with {len(data)} vectors for {len(texts)} texts, or "
+                    "numbered them wrongly; the response was discarded. Run again; if the error "
+                    "persists, use a smaller batch_size or check the server"
+                )
+            vectors = np.array([item.embedding for item in data], dtype=np.float32)
             return check_vectors(vectors, len(texts), self.name, self._width)
         except EmbeddingError as error:
             message = str(error)
@@ -149,17 +155,8 @@ class OpenAIEmbedder:
             )
         # Raised outside the handlers, so that the error of the client, whose request contains the
         # key, is not chained.
-        raise failure(_scrub(message))
-
-    def _in_order(self, answer: Any, n: int) -> np.ndarray:
-        data = sorted(answer.data or [], key=lambda item: item.index)
-        if [item.index for item in data] != list(range(n)):
-            raise EmbeddingError(
-                f"{self.name} answered with {len(data)} vectors for {n} texts, or numbered them "
-                "wrongly; the response was discarded. Run again; if the error persists, use a "
-                "smaller batch_size or check the server"
-            )
-        return np.array([item.embedding for item in data], dtype=np.float32)
+        key = _key()
+        raise failure(_SECRETS.sub("***", message.replace(key, "***") if key else message))
 
     def _explain(self, error: Any) -> str:
         import openai
@@ -193,15 +190,8 @@ def _key() -> str:
     return os.environ.get("OPENAI_API_KEY", "").strip()
 
 
-def _scrub(message: str) -> str:
-    return _SECRETS.sub("***", message.replace(_key(), "***") if _key() else message)
-
-
 @lru_cache(maxsize=1)
 def _connect(base_url: str, key: str, timeout: float, max_retries: int) -> Any:
     import openai
 
     return openai.OpenAI(api_key=key, base_url=base_url, timeout=timeout, max_retries=max_retries)
-
-
-__all__ = ["DEFAULT_MODEL", "DIMENSIONS", "OpenAIEmbedder"]
