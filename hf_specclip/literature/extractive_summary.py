@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .sentences import split_sentences
 from .source_classes import FAMILIES, class_names, find_class, with_article
@@ -20,9 +19,8 @@ from .source_names import name_key, name_matcher
 
 MAX_WORDS = 100
 # Shorter sentences have no content; longer ones are lists, or lack a full stop.
-_SENTENCE_WORDS = (5, 60)
+_SENTENCE_WORDS = range(5, 61)
 _TITLES = 4
-
 _NO_CLASS = {"", "unidentified", "unknown", "other", "none", "nan"}
 
 _TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
@@ -38,13 +36,11 @@ _XRAY_TERMS = [
 _SYMBOLS: dict[str, str] = _TABLES["symbols"]
 
 
-@dataclass(frozen=True)
-class _Sentence:
-    """Sentence of an abstract, with its position and its relation to the source."""
+class _Sentence(NamedTuple):
+    """Sentence of an abstract, with its place and its relation to the source."""
 
     text: str
-    paper: int
-    position: int
+    place: tuple[int, int]  # paper, position in it
     names_source: bool
     about_source: bool  # the paper is about the source, or the sentence names it
     xray_paper: bool
@@ -89,14 +85,14 @@ def extractive_summary(
         '2CXO J1, also known as X-7, is a high-mass X-ray binary in NGC 598.'
     """
     papers = list(papers)
-    surveys = [False] * len(papers) if is_survey is None else [bool(flag) for flag in is_survey]
+    surveys = [False] * len(papers) if is_survey is None else list(is_survey)
     if len(surveys) != len(papers):
         raise ValueError(
             f"{len(papers)} papers need as many flags in is_survey, not {len(surveys)}"
         )
     if papers and all(surveys):
         return {"identity": None, "spectrum": None, "context": None}
-    names = [_text(alias) for alias in aliases if _text(alias)] if aliases is not None else []
+    names = [_text(alias) for alias in ([] if aliases is None else aliases) if _text(alias)]
     # Catalogues list a name in several spellings: "V* V1033 Sco", "V1033 SCO".
     spellings = {name_key(re.sub(r"^(?:V\*|\*+|NAME)\s+", "", n)): n for n in reversed(names)}
     names = [n for n in spellings.values() if n != name][::-1]
@@ -124,19 +120,14 @@ def _identity(
     used: set[str],
 ) -> str | None:
     class_phrase = _class_in_words(source_class)
-    own_sentences = [s for s in sentences if s.about_source]
-    if not (class_phrase or host or aliases or own_sentences):
+    if not (class_phrase or host or aliases or any(s.about_source for s in sentences)):
         return None  # a name alone has no content
-    opening = _plain(name)
-    if aliases:
-        opening += f", also known as {_plain(', '.join(aliases[:4]))},"
-    opening += f" is {class_phrase or 'an X-ray source'}"
+    also = f", also known as {_plain(', '.join(aliases[:4]))}," if aliases else ""
+    opening = f"{_plain(name)}{also} is {class_phrase or 'an X-ray source'}"
     if host and not (class_phrase and class_phrase.endswith(host)):
         opening += f" in {host}"
-    scored = [
-        (3 * s.names_source + 2 * bool(_IS_SOMETHING.search(s.text)), s) for s in own_sentences
-    ]
-    best = [(score, s) for score, s in scored if score >= 4]
+    # A sentence that names the source and describes it.
+    best = [(5, s) for s in sentences if s.names_source and _IS_SOMETHING.search(s.text)]
     if not best and host:
         # Else a sentence that classifies the host.
         spelled = re.escape(host).replace(r"\ ", r"[\s-]?")
@@ -149,8 +140,8 @@ def _spectrum(host: str, sentences: list[_Sentence], used: set[str]) -> str | No
     scored = [
         (score + 2 * s.names_source, s) for s in sentences if (score := _xray_score(s.text)) >= 3
     ]
-    if own_sentences := [(score, s) for score, s in scored if s.about_source]:
-        return _compose("", own_sentences, used, most=4)
+    if of_source := [(score, s) for score, s in scored if s.about_source]:
+        return _compose("", of_source, used, most=4)
     # Sentences about other sources of the host are marked as such.
     of_host = [(n, s) for n, s in scored if s.xray_paper and not _ONE_OBJECT.search(s.text)]
     opening = f"X-ray studies of {host or 'its surroundings'}:"
@@ -163,7 +154,7 @@ def _context(
 ) -> str | None:
     # The first sentence of an abstract usually explains why an object is studied.
     remaining = [
-        (2 * s.about_source + (s.position == 0), s) for s in sentences if s.text not in used
+        (2 * s.about_source + (s.place[1] == 0), s) for s in sentences if s.text not in used
     ]
     if not titles and not remaining:
         return None  # the host is already in `identity`
@@ -171,10 +162,9 @@ def _context(
     for count in range(min(_TITLES, len(titles)), 0, -1):
         stop = "" if titles[count - 1].endswith(("?", "!")) else "."
         listed = f"{opening} Studied in: {'; '.join(titles[:count])}{stop}".strip()
-        if len(listed.split()) <= MAX_WORDS * 2 // 3 or count == 1:
-            opening = listed
+        if len(listed.split()) <= MAX_WORDS * 2 // 3:
             break
-    return _compose(opening, remaining, used, most=4)
+    return _compose(listed if titles else opening, remaining, used, most=4)
 
 
 def _compose(
@@ -183,17 +173,15 @@ def _compose(
     """Join the opening and the best sentences that fit, in their original order."""
     room = MAX_WORDS - len(opening.split())
     chosen: list[_Sentence] = []
-    for _, s in sorted(scored, key=lambda pair: (-pair[0], pair[1].paper, pair[1].position)):
+    for _, s in sorted(scored, key=lambda pair: (-pair[0], pair[1].place)):
         length = len(s.text.split())
         if len(chosen) < most and s.text not in used and length <= room:
             used.add(s.text)
             chosen.append(s)
             room -= length
-    chosen.sort(key=lambda s: (s.paper, s.position))
-    text = " ".join([opening, *(s.text for s in chosen)]).strip()
-    words = text.split()
-    if len(words) > MAX_WORDS:
-        text = " ".join(words[: MAX_WORDS - 1]) + " …"
+    texts = (s.text for s in sorted(chosen, key=lambda s: s.place))
+    words = " ".join([opening, *texts]).split()
+    text = " ".join(words if len(words) <= MAX_WORDS else [*words[: MAX_WORDS - 1], "…"])
     return text or None
 
 
@@ -201,18 +189,17 @@ def _sentences(
     ranked: list[tuple[Mapping[str, Any], bool]], named: Callable[[str], bool]
 ) -> list[_Sentence]:
     """Return the sentences that may be quoted; of a survey, those that name the source."""
-    shortest, longest = _SENTENCE_WORDS
     result: dict[str, _Sentence] = {}
     for number, (paper, is_survey) in enumerate(ranked):
         for position, text in enumerate(_plain_sentences(_text(paper.get("abstract")))):
-            names_source = named(text)
-            if text in result or not shortest <= len(text.split()) <= longest:
+            if text in result or len(text.split()) not in _SENTENCE_WORDS:
                 continue
+            names_source = named(text)
             if names_source or not (is_survey or _ABOUT_THE_PAPER.search(text)):
                 about_source = names_source or paper.get("about") == "source"
-                result[text] = _Sentence(
-                    text, number, position, names_source, about_source, bool(paper.get("xray"))
-                )
+                xray = bool(paper.get("xray"))
+                place = number, position
+                result[text] = _Sentence(text, place, names_source, about_source, xray)
     return list(result.values())
 
 
@@ -226,9 +213,8 @@ def _plain_sentences(abstract: str) -> tuple[str, ...]:
 @lru_cache(maxsize=65536)
 def _xray_score(text: str) -> int:
     """Score a sentence by its X-ray terms; 0 for other wavelengths."""
-    if not _IS_XRAY.search(text):
-        return 0
-    return sum(weight for term, weight in _XRAY_TERMS if term.search(text))
+    weights = (weight for term, weight in _XRAY_TERMS if term.search(text))
+    return sum(weights) if _IS_XRAY.search(text) else 0
 
 
 def _class_in_words(source_class: str) -> str:
@@ -239,16 +225,16 @@ def _class_in_words(source_class: str) -> str:
     # Some catalogues concatenate classes: "LMXRB GLOBULAR CLUSTER", "HMXRB BE STAR X-RAY PULSAR".
     phrase = ""
     while words:
-        fits = (n for n in range(len(words), 0, -1) if find_class(" ".join(words[:n])))
-        if not (length := next(fits, 0)):
+        heads = (" ".join(words[:n]) for n in range(len(words), 0, -1))
+        if not (head := next(filter(find_class, heads), "")):
             return f"classified as {_plain(source_class.strip())}"
-        name = class_names(" ".join(words[:length]))[0]
-        if any(" ".join(words[:length]).lower() in family.names for family in FAMILIES.values()):
-            name = with_article(" ".join(words[:length]).lower())  # a star need not be active
+        name = class_names(head)[0]
+        if any(head.lower() in family.names for family in FAMILIES.values()):
+            name = with_article(head.lower())  # a star need not be active
         if name not in phrase:
             joint = " in " if name == "a globular cluster" else " with "
             phrase += f"{joint if phrase else ''}{name}"
-        words = words[length:]
+        words = words[len(head.split()) :]
     return f"possibly {phrase}" if source_class.strip().endswith("?") else phrase
 
 
