@@ -24,16 +24,12 @@ _TITLES = 4
 _NO_CLASS = {"", "unidentified", "unknown", "other", "none", "nan"}
 
 _TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
-_IS_XRAY, _ONE_OBJECT, _IS_SOMETHING, _ABOUT_THE_PAPER = (
-    re.compile(_TABLES["sentences"][key], re.IGNORECASE)
-    for key in ("is_xray", "one_object", "is_something", "about_the_paper")
-)
+_KINDS = {key: re.compile(kind, re.IGNORECASE) for key, kind in _TABLES["sentences"].items()}
 _XRAY_TERMS = [
     (re.compile(pattern, re.IGNORECASE), int(weight))
     for weight, patterns in _TABLES["xray_terms"].items()
     for pattern in patterns
 ]
-_SYMBOLS: dict[str, str] = _TABLES["symbols"]
 
 
 class _Sentence(NamedTuple):
@@ -96,7 +92,8 @@ def extractive_summary(
     # Catalogues list a name in several spellings: "V* V1033 Sco", "V1033 SCO".
     spellings = {name_key(re.sub(r"^(?:V\*|\*+|NAME)\s+", "", n)): n for n in reversed(names)}
     names = [n for n in spellings.values() if n != name][::-1]
-    host_name = _readable_host(_text(host))
+    # "NGC0224" becomes "NGC 224".
+    host = re.sub(r"^(NGC|IC|UGC|PGC)\s*0*(\d+\w?)$", r"\1 \2", _plain(_text(host)))
     ranked = sorted(
         zip(papers, surveys, strict=True),
         key=lambda pair: (pair[0].get("about") != "source", not pair[0].get("xray")),
@@ -105,9 +102,9 @@ def extractive_summary(
     titles = [_plain(_text(p.get("title"))).rstrip(".") for p, survey in ranked if not survey]
     used: set[str] = set()
     return {
-        "identity": _identity(name, names, _text(source_class), host_name, sentences, used),
-        "spectrum": _spectrum(host_name, sentences, used),
-        "context": _context(host_name, list(dict.fromkeys(filter(None, titles))), sentences, used),
+        "identity": _identity(name, names, _text(source_class), host, sentences, used),
+        "spectrum": _spectrum(host, sentences, used),
+        "context": _context(host, list(dict.fromkeys(filter(None, titles))), sentences, used),
     }
 
 
@@ -127,7 +124,7 @@ def _identity(
     if host and not (class_phrase and class_phrase.endswith(host)):
         opening += f" in {host}"
     # A sentence that names the source and describes it.
-    best = [(5, s) for s in sentences if s.names_source and _IS_SOMETHING.search(s.text)]
+    best = [(5, s) for s in sentences if s.names_source and _KINDS["is_something"].search(s.text)]
     if not best and host:
         # Else a sentence that classifies the host.
         spelled = re.escape(host).replace(r"\ ", r"[\s-]?")
@@ -143,7 +140,9 @@ def _spectrum(host: str, sentences: list[_Sentence], used: set[str]) -> str | No
     if of_source := [(score, s) for score, s in scored if s.about_source]:
         return _compose("", of_source, used, most=4)
     # Sentences about other sources of the host are marked as such.
-    of_host = [(n, s) for n, s in scored if s.xray_paper and not _ONE_OBJECT.search(s.text)]
+    of_host = [
+        (n, s) for n, s in scored if s.xray_paper and not _KINDS["one_object"].search(s.text)
+    ]
     opening = f"X-ray studies of {host or 'its surroundings'}:"
     text = _compose(opening, of_host, used, most=3)
     return None if text == opening else text
@@ -195,7 +194,7 @@ def _sentences(
             if text in result or len(text.split()) not in _SENTENCE_WORDS:
                 continue
             names_source = named(text)
-            if names_source or not (is_survey or _ABOUT_THE_PAPER.search(text)):
+            if names_source or not (is_survey or _KINDS["about_the_paper"].search(text)):
                 about_source = names_source or paper.get("about") == "source"
                 xray = bool(paper.get("xray"))
                 place = number, position
@@ -214,7 +213,7 @@ def _plain_sentences(abstract: str) -> tuple[str, ...]:
 def _xray_score(text: str) -> int:
     """Score a sentence by its X-ray terms; 0 for other wavelengths."""
     weights = (weight for term, weight in _XRAY_TERMS if term.search(text))
-    return sum(weights) if _IS_XRAY.search(text) else 0
+    return sum(weights) if _KINDS["is_xray"].search(text) else 0
 
 
 def _class_in_words(source_class: str) -> str:
@@ -238,12 +237,6 @@ def _class_in_words(source_class: str) -> str:
     return f"possibly {phrase}" if source_class.strip().endswith("?") else phrase
 
 
-def _readable_host(host: str) -> str:
-    """Convert `NGC0224` to `NGC 224`."""
-    match = re.fullmatch(r"(NGC|IC|UGC|PGC)\s*0*(\d+\w?)", host.strip())
-    return f"{match.group(1)} {match.group(2)}" if match else _plain(host)
-
-
 def _text(value: Any) -> str:
     """Return a string of a table, '' for None or NaN."""
     return value.strip() if isinstance(value, str) else ""
@@ -254,7 +247,7 @@ def _plain(text: str) -> str:
     # A tilde between words is a space in LaTeX ("NGC~6397"); elsewhere it means "about".
     text = re.sub(r"(?<=[\w$}.])~(?=[\w\\$(])", " ", text)
     text = re.sub(r"\\[,;: !]", " ", text)
-    text = re.sub(r"\\([a-zA-Z]+)\*? ?", lambda m: _SYMBOLS.get(m.group(1), m.group(1)), text)
+    text = re.sub(r"\\([a-zA-Z]+)\*? ?", lambda m: _TABLES["symbols"].get(m[1], m[1]), text)
     text = re.sub(r"\\([&%$#_{}])", r"\1", text)
     text = re.sub(r"[{}$]|\\", "", text)
     text = text.replace("---", " – ").replace("``", '"').replace("''", '"')

@@ -34,7 +34,6 @@ def _compile(pattern: str, flags: re.RegexFlag = re.NOFLAG) -> re.Pattern[str]:
 _SUPERSCRIPT = str.maketrans("⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹", "-+0123456789")
 _PLAIN_FORMS = tuple(_TABLES["spellings"])
 _SPELLED = re.compile("|".join(f"({pattern})" for pattern in _TABLES["spellings"].values()))
-_DIGIT = re.compile(r"\d")
 _BAND = re.compile(r"\([^()]*\)|[\d.\s-]*[kK]?eV")
 _WORDS = {key: _compile(pattern, re.VERBOSE) for key, pattern in _TABLES["number"].items()}
 _UNITS = tuple(
@@ -43,13 +42,10 @@ _UNITS = tuple(
 )
 _NAMED = {k: _compile(rf"(?P<name>{name}){{filler}}") for k, name in _TABLES["names"].items()}
 _LOGGED = {
-    kind: _compile(
-        rf"\b[Ll]og(?:_?10|arithm|arithmic)?\s*[(\[]?\s*(?:{name})[^=<>~\d]*(?:/[^=<>~]*)?{{filler}}"
-    )
+    kind: _compile(rf"{{log}}(?:{name})[^=<>~\d]*(?:/[^=<>~]*)?{{filler}}")
     for kind, name in _TABLES["logarithms"].items()
 }
 _THINGS = {kind: _compile(pattern) for kind, pattern in _TABLES["things"].items()}
-_KELVIN = 8.61733e-8  # keV
 # Units that need a name or an object next to the number, and the kind of quantity they may give.
 _DIMENSIONS = {"energy": "temperature", "length": "distance", "time": "period"}
 # Dimensionless kinds, and kinds with a linear scale.
@@ -126,7 +122,7 @@ def find_quantities(text: str) -> list[Quantity]:
         >>> [(q.kind, q.low, q.high) for q in find_quantities("Γ = 1.8 ± 0.1 and kT < 0.5 keV")]
         [('photon_index', 1.7, 1.9), ('temperature', -inf, 0.5)]
     """
-    if not _DIGIT.search(text):
+    if not re.search(r"\d", text):
         return []
     plain, origin = _to_plain(text)
     stated, end, previous = plain, 0, None
@@ -143,8 +139,7 @@ def find_quantities(text: str) -> list[Quantity]:
         found += quantities
         if not quantities and (band := _BAND.search(plain, max(0, start - 1), stop + 1)):
             # An energy band within a name, as in L(0.5-8 keV) = 3e38 erg/s.
-            blank = " " * (band.end() - band.start())
-            plain = plain[: band.start()] + blank + plain[band.end() :]
+            plain = plain[: band.start()] + " " * len(band.group()) + plain[band.end() :]
         else:
             end = stop
     return [replace(q, start=origin[q.start], stop=origin[q.stop - 1] + 1) for q in found]
@@ -152,21 +147,19 @@ def find_quantities(text: str) -> list[Quantity]:
 
 def _to_plain(text: str) -> tuple[str, list[int]]:
     """Normalise LaTeX and Unicode; return the text and the original position of each character."""
-    pieces: list[str] = []
-    origin: list[int] = []
-    last = 0
+    plain, origin, last = "", list[int](), 0
     for match in _SPELLED.finditer(text):
         form = _PLAIN_FORMS[(match.lastindex or 1) - 1]
         if form == "^":
             form += match.group().translate(_SUPERSCRIPT)
-        pieces += (text[last : match.start()], form)
+        plain += text[last : match.start()] + form
         origin += (*range(last, match.start()), *[match.start()] * len(form))
         last = match.end()
-    return "".join([*pieces, text[last:]]), [*origin, *range(last, len(text) + 1)]
+    return plain + text[last:], [*origin, *range(last, len(text) + 1)]
 
 
 def _power(exponent: float) -> float:
-    return float(10.0 ** max(-99.0, min(99.0, exponent)))
+    return float(10.0 ** min(max(exponent, -99.0), 99.0))
 
 
 def _read_number(plain: str, match: re.Match[str]) -> _Number:
@@ -189,22 +182,27 @@ def _read_number(plain: str, match: re.Match[str]) -> _Number:
                           ("error_after", "error", "up", "above"))
         )  # fmt: skip
         ends = value, value - down, value + up
-    power_of_ten, stop = float(exponent) if exponent else None, match.end()
-    for pattern, unit, factor in _UNITS:
-        if after := pattern.match(plain, stop):
-            stop = stop if unit == "other" else after.end()
-            return _Number(ends, ends, match.start(), stop, power_of_ten, unit, factor)
-    return _Number(ends, ends, match.start(), stop, power_of_ten, None, 1.0)
+    start, stop = match.span()
+    units = ((after, *unit) for pattern, *unit in _UNITS if (after := pattern.match(plain, stop)))
+    after, unit, factor = next(units, (match, None, 1.0))
+    stop = stop if unit == "other" else after.end()
+    return _Number(ends, ends, start, stop, float(exponent) if exponent else None, unit, factor)
 
 
 def _runs(plain: str) -> list[list[_Number]]:
-    """Read the numbers of a text, grouped by kind as in "5.5 and 8.4 keV"."""
+    """Read the numbers of a text; linked ones of one kind share a unit, as in "5.5 and 8.4 keV"."""
     runs: list[list[_Number]] = []
     for number in _join_ranges(plain):
-        if runs and _may_share(plain, runs[-1][-1], number):
-            runs[-1].append(number)
-        else:
-            runs.append([number])
+        last = runs[-1][-1] if runs else None
+        if last and _link(plain, last, number):
+            before = plain, max(0, last.start - 48), last.start
+            takes_unit = last.unit is None and number.unit is not None
+            if not (takes_unit and any(_BARE[kind].search(*before) for kind in _UNITLESS)):
+                _share(last, number)
+                if number.unit in (last.unit, None):
+                    runs[-1].append(number)
+                    continue
+        runs.append([number])
     return runs
 
 
@@ -242,27 +240,13 @@ def _link(plain: str, first: _Number, second: _Number) -> re.Match[str] | None:
     return link
 
 
-def _may_share(plain: str, first: _Number, second: _Number) -> bool:
-    """Return True if two numbers are linked and may be of one kind; they then share the unit."""
-    if not _link(plain, first, second):
-        return False
-    if first.unit is None and second.unit is not None:
-        before = max(0, first.start - 48)
-        if any(_BARE[kind].search(plain, before, first.start) for kind in _UNITLESS):
-            return False
-    _share(first, second)
-    return second.unit in (first.unit, None)
-
-
 def _share(first: _Number, second: _Number) -> None:
     """Copy the unit and the power of ten from the second number if the first has none."""
-    if first.unit is not None:
-        return
-    first.unit, first.factor = second.unit, second.factor
-    if first.exponent is None and second.exponent is not None and first.ends[1] < 1e3:
-        value, low, high = first.ends
-        power = _power(second.exponent)
-        first.ends, first.exponent = (value * power, low * power, high * power), second.exponent
+    if first.unit is None:
+        first.unit, first.factor = second.unit, second.factor
+        if first.exponent is None and second.exponent is not None and first.ends[1] < 1e3:
+            (value, low, high), power = first.ends, _power(second.exponent)
+            first.ends, first.exponent = (value * power, low * power, high * power), second.exponent
 
 
 def _interpret(
@@ -291,10 +275,8 @@ def _interpret(
             low = (previous.signed if has_sign else previous.ends)[0]
             value, is_upper, start = math.nan, None, previous.start
         if logged:
-            low, high = _power(low), _power(high)
-            value = math.nan if math.isnan(value) else _power(value)
-        factor = logged or number.factor
-        low, high, value = low * factor, high * factor, value * factor
+            low, high, value = (_power(end) for end in (low, high, value))
+        low, high, value = (end * (logged or number.factor) for end in (low, high, value))
         if is_upper or is_lower:
             value = high if math.isnan(value) else value
             low, high = (-math.inf, value) if is_upper else (value, math.inf)
@@ -311,21 +293,19 @@ def _kind_of(plain: str, lead: str, run: list[_Number]) -> tuple[str | None, flo
     if lead and "og" in lead:
         for kind, pattern in _LOGGED.items():
             if match := pattern.search(lead):
-                return kind, _KELVIN if kind == "temperature" else 1.0, match.start()
+                # A kelvin in keV.
+                return kind, 8.61733e-8 if kind == "temperature" else 1.0, match.start()
     if unit == "other":
         return None, 0.0, -1
     if unit is None:
         names = _BARE | (_POWERS if any(n.exponent or n.ends[0] >= 1e6 for n in run) else {})
-        matches = {
-            kind: match
+        matches: list[tuple[str | None, float, int]] = [
+            (kind, 0.0, match.start())
             for kind, pattern in names.items()
             if (match := pattern.search(lead))
             and not _WORDS["designation"].search(lead, match.end("name"))
-        }
-        if not matches:
-            return None, 0.0, -1
-        kind = max(matches, key=lambda key: matches[key].start())
-        return kind, 0.0, matches[kind].start()
+        ]
+        return max(matches, key=lambda found: found[2], default=(None, 0.0, -1))
     kind = _DIMENSIONS.get(unit, unit)
     match = _NAMED[kind].search(lead)
     name = match.start() if match else -1
@@ -399,6 +379,5 @@ def scaled(kind: str, value: float) -> float:
     """Standardise a value: log10(value), log10(1 + z) for redshifts, or the value itself for photon
     index and hardness."""
     _, _, centre, spread = _LIMITS[kind]
-    if kind in _LINEAR:
-        return (value - centre) / spread
-    return (math.log10(value + (kind == "redshift")) - centre) / spread
+    number = value if kind in _LINEAR else math.log10(value + (kind == "redshift"))
+    return (number - centre) / spread

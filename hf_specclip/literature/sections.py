@@ -24,10 +24,9 @@ def section_mask(
     for row, summary in enumerate(summaries):
         for column, section in enumerate(sections):
             text = summary.get(section)
-            if text is not None and not isinstance(text, str):
-                raise TypeError(
-                    f"summary {row}: {section} is a {type(text).__name__}, not a string or None"
-                )
+            if not isinstance(text, str | None):
+                wrong = type(text).__name__
+                raise TypeError(f"summary {row}: {section} is a {wrong}, not a string or None")
             mask[row, column] = bool(text and text.strip())
     return mask
 
@@ -44,9 +43,6 @@ def embed_summaries(
 
     Args:
         summaries: mappings from `sections` to text or None.
-        embedder: see `get_embedder`.
-        sections: names of the sections.
-        progress: show a progress bar.
 
     Returns:
         float32 (n, len(sections)·d) in the order of `sections`; zeros for an absent section.

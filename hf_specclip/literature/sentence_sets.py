@@ -76,7 +76,7 @@ class SentenceSets:
             self.numbers[used],
             ids.astype(np.int32),
             self.sections[entries],
-            np.concatenate([[0], np.cumsum(self.lengths[rows])]),
+            np.append(0, np.cumsum(self.lengths[rows])),
             self.n_sections,
             None if self.named is None else self.named[entries],
         )
@@ -112,14 +112,14 @@ class SentenceSets:
         if unlabelled is not None:
             sections[np.asarray(unlabelled, bool)[owner]] = self.n_sections
         numbers = np.column_stack([self.numbers[ids], named, several])
-        values = {
+        padded = {
             "sentence_embeds": self.vectors[ids].astype(np.float32),
             "sentence_numbers": numbers.astype(np.float32),
             "sentence_sections": sections,
             "sentence_mask": np.ones(len(ids), bool),
         }
-        padded = {k: np.zeros((*shape, *v.shape[1:]), v.dtype) for k, v in values.items()}
-        for key, value in values.items():
+        for key, value in padded.items():
+            padded[key] = np.zeros((*shape, *value.shape[1:]), value.dtype)
             padded[key][owner, column] = value
         return padded
 
@@ -129,15 +129,12 @@ class SentenceSets:
         Returns:
             (n, d + Q + 2) float32; zeros for a text without sentences.
         """
-        width = self.vectors.shape[1]
-        result = np.zeros((len(self), width + self.numbers_dim), np.float32)
-        for start in range(0, len(self), _TEXTS_PER_BLOCK):
+        means = []
+        for start in range(0, max(1, len(self)), _TEXTS_PER_BLOCK):
             batch = self.batch(np.arange(start, min(start + _TEXTS_PER_BLOCK, len(self))))
-            count = np.maximum(batch["sentence_mask"].sum(1), 1)[:, None]
-            rows = result[start : start + _TEXTS_PER_BLOCK]
-            rows[:, :width] = batch["sentence_embeds"].sum(1) / count
-            rows[:, width:] = batch["sentence_numbers"].sum(1) / count
-        return result
+            values = np.dstack([batch["sentence_embeds"], batch["sentence_numbers"]])
+            means.append(values.sum(1) / np.maximum(batch["sentence_mask"].sum(1), 1)[:, None])
+        return np.concatenate(means, dtype=np.float32)
 
     def _entries(self, rows: np.ndarray) -> np.ndarray:
         """Return the concatenated indices of the entries of texts."""
@@ -153,17 +150,16 @@ def summary_sentences(
 
     Args:
         summary: mapping from section, or `"text"` (index `len(sections)`), to text or None.
-        sections: names of the sections.
 
     Raises:
         TypeError: a section is neither a string nor None.
     """
     keys = tuple(dict.fromkeys((*sections, UNSPECIFIED)))
-    present = np.flatnonzero(section_mask([summary], keys)[0])
+    section_mask([summary], keys)  # refuses a section that is no text
     return [
-        (sentence, int(section))
-        for section in present
-        for sentence in split_sentences(summary[keys[section]] or "")
+        (sentence, index)
+        for index, key in enumerate(keys)
+        for sentence in split_sentences(summary.get(key) or "")
     ][:MAX_SENTENCES]
 
 
@@ -179,10 +175,7 @@ def embed_sentences(
 
     Args:
         summaries: mappings from section, or `"text"` (no section), to text or None.
-        embedder: see `get_embedder`.
-        sections: names of the sections.
         names: names of the source of each text, to flag the sentences that contain one.
-        progress: show a progress bar.
 
     Returns:
         Sets of at most `MAX_SENTENCES` sentences, with embeddings rounded to float16.
@@ -196,17 +189,14 @@ def embed_sentences(
         >>> sets.lengths, sets.vectors.shape
         (array([2]), (2, 384))
     """
-    number: dict[str, int] = {}
-    entries = [
-        [(number.setdefault(sentence, len(number)), section) for sentence, section in split]
-        for split in (summary_sentences(summary, sections) for summary in summaries)
-    ]
-    sentences = list(number)
+    texts = [summary_sentences(summary, sections) for summary in summaries]
+    entries = [*chain(*texts)]
+    sentences = list(dict.fromkeys(sentence for sentence, _ in entries))
+    number = {sentence: n for n, sentence in enumerate(sentences)}
     named: list[bool] = []
-    for text, text_names in zip(entries, names or [()] * len(entries), strict=True):
+    for text, text_names in zip(texts, names or [()] * len(texts), strict=True):
         is_named = name_matcher(text_names) if text_names else lambda sentence: False
-        named += (is_named(sentences[n]) for n, _ in text)
-    ids, labels = np.array([*chain(*entries)], np.int32).reshape(-1, 2).T
+        named += (is_named(sentence) for sentence, _ in text)
     vectors = np.zeros((len(sentences), embedder.dimension), np.float16)
     for start in range(0, len(sentences), _SENTENCES_PER_BLOCK):
         block = slice(start, start + _SENTENCES_PER_BLOCK)
@@ -214,9 +204,9 @@ def embed_sentences(
     return SentenceSets(
         vectors,
         quantity_numbers(sentences),
-        np.ascontiguousarray(ids),
-        labels.astype(np.int8),
-        np.cumsum([0, *map(len, entries)], dtype=np.int64),
+        np.array([number[sentence] for sentence, _ in entries], np.int32),
+        np.array([section for _, section in entries], np.int8),
+        np.cumsum([0, *map(len, texts)], dtype=np.int64),
         len(sections),
         np.array(named, bool),
     )

@@ -20,7 +20,6 @@ _STARTER = re.compile(
 # Abbreviations that end a sentence when one of these words follows ("…, etc. We find…").
 _MAY_CLOSE = frozenset({"etc", "al", "no", "max", "min", "temp", "obs", "ext", "dec", "sec"})
 _BORDER = re.compile(r"[.!?][\"'’”)\]}$]*\s+(?=[\"'‘“(\[{$\\]*[A-Z0-9Α-Ω$\\~<>≈])")
-_LAST_WORD = re.compile(r"([^\s(\[{~]+)$")
 
 
 def split_sentences(text: str) -> list[str]:
@@ -39,29 +38,22 @@ def split_sentences(text: str) -> list[str]:
     sentences = []
     start = 0
     for border in _BORDER.finditer(text):
-        stop, end = border.start(), border.end()
+        stop, end = border.span()
         if text[stop] == "." and not _ends(text[max(0, stop - 40) : stop], text[end : end + 40]):
             continue
         # After an odd number of dollar signs, the full stop is inside a formula.
-        if (bisect_left(dollars, end) - bisect_left(dollars, start)) % 2:
-            continue
+        in_formula = (bisect_left(dollars, end) - bisect_left(dollars, start)) % 2
         # Closing parentheses are sometimes missing in abstracts, so only a near one counts.
         tail = text[max(start, end - 150) : end]
-        if tail.rfind("(") > tail.rfind(")"):
-            continue
-        sentences.append(text[start:end].rstrip())
-        start = end
-    if start < len(text):
-        sentences.append(text[start:])
-    return sentences
+        if not in_formula and tail.rfind("(") <= tail.rfind(")"):
+            sentences.append(text[start:end].rstrip())
+            start = end
+    return [*sentences, *filter(None, [text[start:]])]
 
 
 def _ends(before: str, after: str) -> bool:
     """Return True if the full stop between the two closes a sentence."""
-    match = _LAST_WORD.search(before)
-    if match is None:
-        return True
-    word = match.group(1)
+    word = re.split(r"[\s(\[{~]", before)[-1]
     bare = word.lower().strip("\"'’”$.,;:")
     starter = _STARTER.match(after) is not None
     if _ABBREVIATION.fullmatch(bare):

@@ -9,7 +9,6 @@ import json
 import re
 from dataclasses import dataclass
 from functools import cache
-from itertools import product
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,15 +18,8 @@ _WORD = re.compile(r"\w+(?:\.\d+)?")
 
 @dataclass(frozen=True)
 class Family:
-    """Family of classes.
+    """Family of classes: its display name, and phrases for any of its classes."""
 
-    Attributes:
-        key: identifier, such as `agn`.
-        name: display name, such as "active galactic nucleus".
-        names: phrases for any class of the family.
-    """
-
-    key: str
     name: str
     names: tuple[str, ...]
 
@@ -57,14 +49,7 @@ class SourceClass:
 
 @dataclass(frozen=True)
 class ClassMention:
-    """Phrase in a text that names one or several classes.
-
-    Attributes:
-        start: start in the text.
-        stop: end in the text.
-        phrase: phrase as written in the text.
-        labels: labels of the classes.
-    """
+    """Phrase, at `text[start:stop]`, that names one or several classes, with their labels."""
 
     start: int
     stop: int
@@ -75,7 +60,7 @@ class ClassMention:
 _DATA: dict[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 
 FAMILIES = MappingProxyType(
-    {key: Family(key, f["name"], tuple(f["names"])) for key, f in _DATA["families"].items()}
+    {key: Family(f["name"], tuple(f["names"])) for key, f in _DATA["families"].items()}
 )
 
 
@@ -97,9 +82,8 @@ def find_class(label: str) -> SourceClass | None:
         >>> find_class("LowMassXBin").label, find_class("TTau*").label
         ('LMXB', 'YSO')
     """
-    exact, plain = _by_label()
-    label = label.strip()
-    return exact.get(label) or plain.get(label.lower()) or plain.get(_normalise(label))
+    classes, label = _by_label(), label.strip()
+    return classes.get(label) or classes.get(label.lower()) or classes.get(_normalise(label))
 
 
 def with_article(phrase: str) -> str:
@@ -169,16 +153,11 @@ def _singulars(key: str) -> tuple[str, ...]:
 
 
 @cache
-def _by_label() -> tuple[dict[str, SourceClass], dict[str, SourceClass]]:
-    exact: dict[str, SourceClass] = {}
-    plain: dict[str, SourceClass] = {}
+def _by_label() -> dict[str, SourceClass]:
     lists = [lambda c: (c.label,), lambda c: c.simbad, lambda c: c.names, lambda c: c.synonyms]
-    for keys, each in product(lists, source_classes()):
-        for key in keys(each):
-            exact.setdefault(key, each)
-            for spelling in filter(None, (key.lower(), _normalise(key))):
-                plain.setdefault(spelling, each)
-    return exact, plain
+    exact = [(key, each) for keys in lists for each in source_classes() for key in keys(each)]
+    plain = [(form, each) for key, each in exact for form in (key.lower(), _normalise(key)) if form]
+    return dict(reversed([*exact, *plain]))  # the first counts
 
 
 @cache

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import pairwise, product
 
 # Spaces, hyphens and LaTeX between the parts of a name.
 _SEPARATORS = r"(?:\\,|[\s~$\\{}^_−–-]){%d,6}"
@@ -15,8 +16,6 @@ _POSITION = re.compile(
     r"[jJ]\s?(\d{4,9})(?:\.(\d{1,9}))?[\s~$\\{}]{0,4}([+−–-])"
     r"[\s~$\\{}]{0,4}(\d{4}(?:\d{2,4})?)(?:\.(\d{1,9}))?X?(?![^\W_])"
 )
-# Prefixes of names in SIMBAD.
-_PREFIX = re.compile(r"^(?:V\*|EM\*|NAME|Cl\*|\*+|\[[^\]]*\])\s*")
 # Astrometric tolerance between catalogues, degrees.
 _ASTROMETRY = 2 / 3600
 
@@ -33,7 +32,7 @@ def name_key(name: str) -> str:
 
 def without_prefix(name: str) -> str:
     """Remove a SIMBAD prefix, such as `V*` or `NAME`."""
-    return _PREFIX.sub("", name.strip())
+    return re.sub(r"^(?:V\*|EM\*|NAME|Cl\*|\*+|\[[^\]]*\])\s*", "", name.strip())
 
 
 def name_matcher(names: Sequence[str]) -> Callable[[str], bool]:
@@ -52,9 +51,8 @@ def name_matcher(names: Sequence[str]) -> Callable[[str], bool]:
     )
 
     def named(sentence: str) -> bool:
-        return bool(others.search(sentence)) or any(
-            _agree(box, other) for other in _positions(sentence) for box in boxes
-        )
+        pairs = product(boxes, _positions(sentence))
+        return bool(others.search(sentence)) or any(_agree(*pair) for pair in pairs)
 
     return named
 
@@ -67,12 +65,11 @@ def _pattern(name: str) -> str:
     shortest = 4 if any(map(str.isdigit, parts)) else 5
     if length < shortest or len(parts) == 1 or not any(map(str.isalpha, parts)):
         return ""
-    pattern = ""
-    for before, part in zip(["", *parts[:-1]], parts, strict=True):
-        if before:
-            pattern += _SEPARATORS % (before.isdigit() and part.isdigit())
+    pattern = re.escape(parts[0])
+    for before, part in pairwise(parts):
         zeros = "0*" if before.isalpha() and part.isdigit() else ""
-        pattern += zeros + re.escape(part.lstrip("0") or part if zeros else part)
+        pattern += _SEPARATORS % (before.isdigit() and part.isdigit()) + zeros
+        pattern += re.escape(part.lstrip("0") or part if zeros else part)
     return pattern
 
 

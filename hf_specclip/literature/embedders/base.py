@@ -43,16 +43,12 @@ def check_texts(texts: Sequence[str]) -> list[str]:
     """
     if isinstance(texts, str):
         raise TypeError("texts must be a sequence of strings, not one string: wrap it in a list")
-    checked = list(texts)
-    for row, text in enumerate(checked):
+    for row, text in enumerate(texts):
         if not isinstance(text, str):
             raise TypeError(f"text {row} is a {type(text).__name__}, not a string")
         if not text.strip():
-            raise ValueError(
-                f"text {row} is empty: leave it out (embed_summaries gives zeros for an absent "
-                "section, and section_mask marks it)"
-            )
-    return checked
+            raise ValueError(f"text {row} is empty: leave it out (embed_summaries gives it zeros)")
+    return list(texts)
 
 
 def check_vectors(vectors: np.ndarray, n: int, source: str, width: int | None = None) -> np.ndarray:
@@ -64,19 +60,17 @@ def check_vectors(vectors: np.ndarray, n: int, source: str, width: int | None = 
     """
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     if vectors.ndim != 2 or len(vectors) != n or vectors.shape[1] == 0:
-        raise EmbeddingError(
-            f"{source} answered with an array {vectors.shape} for {n} texts; nothing of this "
-            "answer was kept"
+        problem = f"an array {vectors.shape} for {n} texts; nothing of this answer was kept"
+    elif width not in (None, vectors.shape[1]):
+        problem = (
+            f"{vectors.shape[1]} dimensions, but gave {width} before: this name now refers to a "
+            "different model"
         )
-    if width not in (None, vectors.shape[1]):
-        raise EmbeddingError(
-            f"{source} answered with {vectors.shape[1]} dimensions, but gave {width} before: this "
-            "name now refers to a different model"
+    elif bad := int((~np.isfinite(vectors)).any(axis=1).sum()):
+        problem = (
+            f"NaN or infinity for {bad} of {n} texts; the response was discarded. Run again; if "
+            "the error persists, check the model or server"
         )
-    bad = ~np.isfinite(vectors).all(axis=1)
-    if bad.any():
-        raise EmbeddingError(
-            f"{source} answered with NaN or infinity for {int(bad.sum())} of {n} texts; the "
-            "response was discarded. Run again; if the error persists, check the model or server"
-        )
-    return vectors
+    else:
+        return vectors
+    raise EmbeddingError(f"{source} answered with {problem}")

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -21,19 +22,13 @@ from .base import EmbeddingError, TextEmbedder, check_texts, check_vectors
 
 # A new format must have another file name.
 CACHE_FILE = "sentence_embeddings.sqlite"
-# Timeout for the commit of another process, s.
-_BUSY_SECONDS = 60.0
-# Texts between commits for an embedder without `batch_size`.
-_DEFAULT_BATCH = 256
-_LOCK_FILES = 64
+_UNWRITABLE = re.compile("readonly|unable to open")
 _TABLES = """
 CREATE TABLE IF NOT EXISTS embedders
     (name TEXT PRIMARY KEY, dimension INTEGER NOT NULL, spec TEXT);
 CREATE TABLE IF NOT EXISTS embeddings
     (key BLOB PRIMARY KEY, vector BLOB NOT NULL, checksum BLOB NOT NULL);
 """
-
-logger = logging.getLogger(__name__)
 
 
 class CacheError(SpecCLIPError, RuntimeError):
@@ -72,13 +67,9 @@ class CachedEmbedder:
         cache_dir: folder of the cache; by default `default_cache_dir()`.
         spec: argument of `get_embedder` for this embedder, recorded for `recorded_spec`.
 
-    Attributes:
-        embedder: embedder of texts that are not in the cache.
-        path: path of the cache file.
-
     Raises (`embed`):
         EmbeddingError: the embedder fails or returns invalid embeddings.
-        CacheError: the file is damaged or cannot be written.
+        CacheError: the file (`path`) is damaged or cannot be written.
     """
 
     def __init__(
@@ -112,7 +103,7 @@ class CachedEmbedder:
         found = self._read(text_of)
         # Sorted, so that processes with the same texts form the same batches.
         missing = sorted(text_of.keys() - found.keys())
-        size = getattr(self.embedder, "batch_size", _DEFAULT_BATCH)
+        size = getattr(self.embedder, "batch_size", 256)
         batches = range(0, len(missing), size)
         for start in tqdm(batches, "Embedding", unit="batch", disable=not (progress and missing)):
             batch = missing[start : start + size]
@@ -140,16 +131,18 @@ class CachedEmbedder:
 
     def _read(self, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         """Return the stored embeddings, float16 (d,), by key; damaged entries are skipped."""
+        if not self.path.exists():
+            return {}
         found = {}
-        if self.path.exists():
-            query = "SELECT vector, checksum FROM embeddings WHERE key = ?"
-            with _open(self.path) as connection:
-                for key in keys:
-                    for vector, checksum in connection.execute(query, (key,)):
-                        if checksum == _checksum(key, vector):
-                            found[key] = vector
-                        else:
-                            logger.warning("%s: a damaged entry is computed again", self.path)
+        query = "SELECT vector, checksum FROM embeddings WHERE key = ?"
+        with _open(self.path) as connection:
+            for key in keys:
+                for vector, checksum in connection.execute(query, (key,)):
+                    if checksum == _checksum(key, vector):
+                        found[key] = vector
+                    else:
+                        warning = "%s: a damaged entry is computed again"
+                        logging.getLogger(__name__).warning(warning, self.path)
         return found
 
     def _store(self, keys: list[bytes], vectors: np.ndarray) -> dict[bytes, bytes]:
@@ -170,16 +163,13 @@ class CachedEmbedder:
 
     @contextlib.contextmanager
     def _lock(self, key: bytes) -> Iterator[None]:
-        """Hold one of the lock files, that of the batch that starts with `key`; a crash releases
-        it."""
+        """Hold the lock file of the batch that starts with `key`; a crash releases it."""
         from filelock import FileLock
 
         folder = self.path.parent / ".locks"
-        try:
+        with _explained(self.path):
             folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(str(folder / f"{key[0] % _LOCK_FILES:02d}.lock")).acquire()
-        except (OSError, NotImplementedError) as error:
-            raise _unwritable(self.path, error) from error
+            lock = FileLock(str(folder / f"{key[0] % 64:02d}.lock")).acquire()
         with lock:
             yield
 
@@ -201,37 +191,34 @@ def _recorded(path: Path, name: str) -> tuple[int | None, str | None]:
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[sqlite3.Connection]:
     """Connect to a cache file and create missing tables."""
-    try:
-        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+    with _explained(path):
+        # Another process commits within a minute.
+        connection = sqlite3.connect(path, timeout=60.0, isolation_level=None)
         with contextlib.closing(connection):
             connection.executescript(_TABLES)
             yield connection
-    except sqlite3.OperationalError as error:
-        if "readonly" in str(error) or "unable to open" in str(error):
-            raise _unwritable(path, error) from error
-        raise CacheError(
-            f"{path}: {error}. If the disk is full, make room; if another process holds the file, "
-            "wait for it; then run again"
-        ) from error
-    except sqlite3.DatabaseError as error:
-        raise CacheError(
-            f"{path} is damaged ({error}): delete or move it away and run again (its contents are "
-            "recomputed), or set HF_SPECCLIP_CACHE to another folder"
-        ) from error
 
 
-def _unwritable(path: Path, error: Exception) -> CacheError:
-    return CacheError(
-        f"cannot write {path} ({error}): set HF_SPECCLIP_CACHE (or cache_dir) to a folder that you "
-        "may write to"
-    )
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Raise an error of the file or its folder as `CacheError`, with the way out."""
+    try:
+        yield
+    except (OSError, NotImplementedError, sqlite3.DatabaseError) as error:
+        away = "set HF_SPECCLIP_CACHE (or cache_dir) to another folder, that you may write to"
+        if isinstance(error, sqlite3.OperationalError) and not _UNWRITABLE.search(str(error)):
+            message = f"failed ({error}): make room, or wait for other processes, and run again"
+        elif isinstance(error, sqlite3.OperationalError | OSError | NotImplementedError):
+            message = f"cannot be written ({error}): {away}"
+        else:
+            message = f"is damaged ({error}): delete or move it away and run again, or {away}"
+        raise CacheError(f"{path} {message}") from error
 
 
 def _key(name: str, text: str) -> bytes:
     # With the length of the name, "a" + "bc" and "ab" + "c" have different keys.
-    head = name.encode()
-    body = text.encode("utf-8", "surrogatepass")
-    return hashlib.sha256(len(head).to_bytes(8, "big") + head + body).digest()
+    head = len(name.encode()).to_bytes(8, "big")
+    return hashlib.sha256(head + f"{name}{text}".encode("utf-8", "surrogatepass")).digest()
 
 
 def _checksum(key: bytes, vector: bytes) -> bytes:

