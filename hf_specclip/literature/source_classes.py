@@ -57,20 +57,18 @@ class ClassMention:
     labels: frozenset[str]
 
 
-_DATA: dict[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
-
-FAMILIES = MappingProxyType(
-    {key: Family(f["name"], tuple(f["names"])) for key, f in _DATA["families"].items()}
+_DATA: dict[str, Any] = json.loads(
+    Path(__file__).with_suffix(".json").read_text(encoding="utf-8"),
+    object_hook=lambda entry: {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()},
 )
+
+FAMILIES = MappingProxyType({key: Family(**f) for key, f in _DATA["families"].items()})
 
 
 @cache
 def source_classes() -> tuple[SourceClass, ...]:
     """Return all classes."""
-    return tuple(
-        SourceClass(**{k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()})
-        for entry in _DATA["classes"]
-    )
+    return tuple(SourceClass(**entry) for entry in _DATA["classes"])
 
 
 def find_class(label: str) -> SourceClass | None:
