@@ -15,8 +15,6 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
-__all__ = ["MAX_UPLOADS", "PageGuard", "allowed_hosts", "uploads_folder"]
-
 MAX_UPLOADS = 1 << 30  # bytes of all uploads together
 _PREFIX, _LOCK = "specclip-app-", ".lock"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")

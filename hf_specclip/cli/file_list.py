@@ -113,6 +113,3 @@ def _spectrum_header(path: Path) -> bytes | None:
         if re.search(rb"(EXTNAME |HDUCLAS1)= 'SPECTRUM", cards):
             return cards
     return None
-
-
-__all__ = ["HELP", "list_files", "spectra_below"]

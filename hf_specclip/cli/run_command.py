@@ -14,8 +14,6 @@ from typing import Any
 from ..errors import SpecCLIPError
 from ..formatting import plain
 
-__all__ = ["PlainOutput", "run_command", "tell"]
-
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # Writers in other languages name a full disk in words only.
 _FULL_IN_WORDS = re.compile(r"no space left|os error (28|122)\b|disk quota exceeded", re.IGNORECASE)

@@ -234,14 +234,3 @@ def _order(question: Question, ranked: list[RankedSource]) -> Iterator[str]:
         yield "no result has a requested catalogue class; ranked by similarity"
     else:
         yield f"the first {labelled} have a requested catalogue class; the others are similar"
-
-
-__all__ = [
-    "NO_TEXTS",
-    "Answer",
-    "SourceHit",
-    "answer_question",
-    "missing_values",
-    "parse_for_index",
-    "source_hit",
-]  # fmt: skip

@@ -214,15 +214,3 @@ def _extent(facts: Mapping[str, Any], radius: float | None) -> Iterator[Limitati
             f"large aperture (equivalent radius {radius:.0f}″): extended or far off-axis sources "
             "are rare in the training data"
         )
-
-
-__all__ = [
-    "EVERYTHING",
-    "INFERRED",
-    "NO_TIMES",
-    "VARIABILITY",
-    "Limitation",
-    "find_limitations",
-    "instrument_limitations",
-    "reasons_to_withhold",
-]

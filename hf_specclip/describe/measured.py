@@ -135,6 +135,3 @@ def _parameter(parameter: FittedParameter) -> str:
     if parameter.low is not None or parameter.high is not None:
         limits = f" ({format_range(parameter.low, parameter.high)})"
     return f"{format_number(parameter.value)}{limits}{unit}{' (fixed)' if parameter.fixed else ''}"
-
-
-__all__ = ["MODEL_TITLES", "fit_as_catalogue", "fit_lines", "fit_values", "variability_lines"]

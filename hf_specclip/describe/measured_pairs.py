@@ -67,6 +67,3 @@ def read_pairs(describer: Describer, dataset: str | os.PathLike[str]) -> Measure
         text_of_spectrum,
         groups,
     )
-
-
-__all__ = ["SPLIT", "read_pairs"]

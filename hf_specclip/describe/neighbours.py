@@ -146,6 +146,3 @@ def nearest_per_source(
     if not any(hit.entry.get("papers") for hit in nearest):
         nearest += [hit for hit in sources[len(nearest) :] if hit.entry.get("papers")][:1]
     return nearest
-
-
-__all__ = ["hits_at_position", "nearest_per_source", "position_links", "position_name"]

@@ -376,9 +376,3 @@ def _inside(grid: np.ndarray, low: float, high: float) -> np.ndarray:
 
 def _p(value: float) -> str:
     return format_number(value, 2) if value >= 1e-12 else "< 1e-12"
-
-
-__all__ = [
-    "BANDS", "LEAST_COUNTS", "LINES", "Departure", "PosteriorCheck", "check_counts",
-    "check_description", "line_energies", "nominal_response",
-]  # fmt: skip

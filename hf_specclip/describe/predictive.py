@@ -160,6 +160,3 @@ def binomial_tails(observed: int, total: int, shares: np.ndarray) -> tuple[float
     p = torch.from_numpy(share)[:, None]
     mass = torch.exp(choose + numbers * p.log() + (total - numbers) * torch.log1p(-p)).mean(dim=0)
     return float(mass[: observed + 1].sum()), float(mass[observed:].sum())
-
-
-__all__ = ["PosteriorSamples", "PredictiveDistribution", "binomial_tails", "sample_posterior"]

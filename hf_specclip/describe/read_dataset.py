@@ -97,6 +97,3 @@ def read_splits(
         except (OSError, ValueError) as error:
             raise FileFormatError(f"{folder} cannot be loaded: {split}: {error}") from error
     return splits
-
-
-__all__ = ["CARD_FILE", "DATA_FOLDER", "names_data_files", "read_splits", "split_files"]

@@ -63,6 +63,3 @@ def _with_titles(source: SimilarSource, titles: Mapping[str, str]) -> SimilarSou
         return replace(paper, title=titles.get(paper.id)) if paper.id in titles else paper
 
     return replace(source, papers=tuple(entitle(paper) for paper in source.papers))
-
-
-__all__ = ["fetch_titles", "with_titles"]

@@ -342,9 +342,3 @@ def _count_parameters(folder: Path) -> int:
         except SafetensorError as error:
             raise PublishError(f"{path} is damaged ({error}): save it again") from error
     return total
-
-
-__all__ = [
-    "CARD_FILE", "MEASURED", "METRICS_FILE", "PublishError", "dataset_card", "make_card",
-    "read_metrics", "render", "with_tag", "write_card", "write_cards",
-]  # fmt: skip

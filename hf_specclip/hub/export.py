@@ -348,6 +348,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(level)
-
-
-__all__ = ["SETTINGS_FILE", "ExportError", "MeasuredPairs", "export_model", "run_graph"]

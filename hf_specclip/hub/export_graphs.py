@@ -298,6 +298,3 @@ def draw_spectra(extractor: Any, n: int = 256, seed: int = 0) -> dict[str, np.nd
 def _frozen(model: Any) -> Any:
     """Copy a model, on the CPU, in float32 and without gradients."""
     return copy.deepcopy(model).cpu().float().eval().requires_grad_(False)
-
-
-__all__ = ["COLUMNS", "Graph", "SpectrumFeatures", "draw_spectra", "spectrum_graph", "text_graph"]

@@ -300,14 +300,3 @@ def _hub_errors(repo_id: str) -> Iterator[None]:
         # Without the cause: a traceback would show the headers, and the token in them.
         reason = "; ".join(lines[:3]) or type(cause).__name__
         raise PublishError(f"{repo_id} was not published ({reason}): {advice}") from None
-
-
-__all__ = [
-    "KINDS",
-    "Kind",
-    "PublishError",
-    "Published",
-    "check_login",
-    "files_to_publish",
-    "publish",
-]

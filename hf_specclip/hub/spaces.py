@@ -132,6 +132,3 @@ def package_requirements(extra: str) -> list[str]:
             else:
                 found.add(f"{line.name}{line.specifier}")
     return sorted(found)
-
-
-__all__ = ["metric_files", "package_requirements", "space_files"]

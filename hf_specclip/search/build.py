@@ -155,14 +155,3 @@ def detection_id(detection: Mapping[str, Any]) -> str:
     """Return the id of a detection, `source/obsid/obi/region`, without unknown parts."""
     parts = [detection.get(name) for name in ("source_name", "obsid", "obi", "region_id")]
     return "/".join(str(part) for part in parts if part is not None) or "spectrum"
-
-
-__all__ = [
-    "AREA",
-    "IDENTITY_COLUMNS",
-    "MAX_COUNTS",
-    "build_index",
-    "detection_entries",
-    "detection_id",
-    "stored_area",
-]  # fmt: skip

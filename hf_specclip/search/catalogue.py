@@ -254,6 +254,3 @@ def _faiss() -> Any:
     except ImportError:
         return None
     return faiss
-
-
-__all__ = ["CatalogueIndex"]

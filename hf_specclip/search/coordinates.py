@@ -59,6 +59,3 @@ def find_cone(
         radius = min(180.0, float(stated[1]) / scale)
         spans.append(stated.span())
     return (ra, dec, radius), spans
-
-
-__all__ = ["DEFAULT_RADIUS", "find_cone"]

@@ -137,6 +137,3 @@ class IndexPart:
                 raise ValueError(f"{self.name} {row} repeats the id {identifier!r}")
             ids.add(identifier)
         return ids
-
-
-__all__ = ["Hit", "IndexPart"]

@@ -219,6 +219,3 @@ def _read_about(path: Path) -> dict[str, Any]:
     if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
         raise FileFormatError(f"{path}: {_COLUMNS} must be a list of names: {_REMEDY}")
     return about
-
-
-__all__ = ["ENTRIES_FILE", "FILES", "Part", "read_index", "write_index"]

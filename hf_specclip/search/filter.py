@@ -172,6 +172,3 @@ def positions_of(entry: Mapping[str, Any]) -> list[tuple[float, float]]:
         and isfinite(ra)
         and isfinite(dec)
     ]
-
-
-__all__ = ["NUMBER", "Condition", "IndexFilter", "names_of", "positions_of", "separation"]

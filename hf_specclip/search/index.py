@@ -392,13 +392,3 @@ def paper_url(paper: Mapping[str, Any]) -> str | None:
     if not identifier or id_type not in sites:
         return None
     return sites[id_type] + quote(identifier, safe="/.:()")
-
-
-__all__ = [
-    "GALLERY_FOLDER",
-    "KINDS",
-    "Hit",
-    "IndexFilter",
-    "SpecCLIPIndex",
-    "paper_url",
-]

@@ -119,13 +119,3 @@ def _principal_axes(points: np.ndarray) -> np.ndarray:
         projected *= np.where(largest < 0, -1.0, 1.0)
         result[:, : projected.shape[1]] = projected
     return result
-
-
-__all__ = [
-    "MAP_POINTS",
-    "average_positions",
-    "compute_map",
-    "interpolate_map",
-    "map_points",
-    "sample_rows",
-]  # fmt: skip

@@ -254,6 +254,3 @@ def _cone_cells(ra: float, dec: float, radius: float) -> list[int]:
 
 def _literal(names: Iterable[str]) -> str:
     return json.dumps(list(names), ensure_ascii=False)
-
-
-__all__ = ["MilvusIndex", "filter_expression", "write_milvus"]

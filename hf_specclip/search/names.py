@@ -132,6 +132,3 @@ def _longest_matches(
         else:
             first += 1
     return matches
-
-
-__all__ = ["find_hosts", "find_names", "host_names", "normalise_name"]

@@ -105,6 +105,3 @@ def _largest(scores: np.ndarray, k: int) -> np.ndarray:
         ties = np.flatnonzero(scores[row] == values[row, k])[: k - len(above)]
         largest[row] = np.concatenate([above, ties])
     return np.sort(largest, axis=1)
-
-
-__all__ = ["SCORES_AT_ONCE", "as_queries", "nearest", "unit_rows"]

@@ -425,6 +425,3 @@ def _refuse(question: Question, mentions: list[ClassMention], common: list[str])
 
 def _with_unit(condition: Condition) -> str:
     return f"{condition} {VARIABLES.get(condition.variable, '')}".rstrip()
-
-
-__all__ = ["MAX_QUESTION", "Question", "parse_question"]

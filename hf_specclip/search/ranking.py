@@ -152,6 +152,3 @@ def _separations(
     """Return the separations of spectra from the centre of a cone, degrees."""
     positions = (positions_of(index.spectra.entries[row]) for row in rows)
     return np.array([min(separation(*each, *cone[:2]) for each in entry) for entry in positions])
-
-
-__all__ = ["RankedSource", "question_filter", "rank_sources", "rank_texts", "relative_spread"]

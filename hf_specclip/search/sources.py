@@ -92,13 +92,3 @@ def canonical_label(name: str) -> str:
         return name
     source_class = find_class(name)
     return source_class.label if source_class else name
-
-
-__all__ = [
-    "SourcePosition",
-    "SourceTable",
-    "canonical_label",
-    "counts_of",
-    "declinations",
-    "sources_within",
-]

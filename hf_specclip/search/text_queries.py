@@ -181,6 +181,3 @@ class TextQueries:
         if self._folder is None:
             raise ValueError("this model reads tokens: give the folder of its tokenizer")
         return SpecCLIPProcessor.from_pretrained(self._folder)
-
-
-__all__ = ["TextQueries"]

@@ -172,6 +172,3 @@ def _forms(word: str) -> tuple[str, ...]:
         if word.endswith(ending) and len(word) > len(ending) + 2:
             forms.append(word.removesuffix(ending) + replacement)
     return tuple(forms)
-
-
-__all__ = ["VOCABULARY_FOLDER", "Vocabulary", "words_of"]
