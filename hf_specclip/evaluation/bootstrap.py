@@ -71,9 +71,7 @@ class GroupBootstrap:
             [np.bincount(self._index, weights=c, minlength=self.n_groups) for c in columns.T],
             axis=1,
         )
-        result = np.concatenate(
-            [(w @ sums) / (w @ self._sizes)[:, None] for w in self.weights()], axis=0
-        )
+        result = np.concatenate([(w @ sums) / (w @ self._sizes)[:, None] for w in self.weights()])
         return result[:, 0] if values.ndim == 1 else result
 
     def medians(self, values: np.ndarray) -> np.ndarray:
@@ -96,6 +94,23 @@ class GroupBootstrap:
         """Return the 95 % interval over draws (n_bootstrap, …)."""
         low, high = np.quantile(draws, [0.025, 0.975], axis=0)
         return low, high
+
+    def figure(self, value: float, draws: np.ndarray) -> dict[str, float]:
+        """Return `value`, `low` and `high`: a statistic with the interval over its finite draws.
+
+        The ends are nan where no draw is finite.
+        """
+        finite = draws[np.isfinite(draws)]
+        low, high = self.interval(finite) if len(finite) else (np.nan, np.nan)
+        return {"value": float(value), "low": float(low), "high": float(high)}
+
+    def ratios(self, parts: np.ndarray, totals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Divide the sums of two arrays (n, c): (c,) over all rows, (n_bootstrap, c) by draw.
+
+        Such as a mean over known entries; nan where there are none.
+        """
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return parts.sum(axis=0) / totals.sum(axis=0), self.means(parts) / self.means(totals)
 
 
 __all__ = ["GroupBootstrap"]

@@ -50,27 +50,29 @@ def class_probe(
         ProbeError: for too few rows with a class, or a single class.
     """
     from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
     labelled_train, labelled = _has_label(train_classes), _has_label(classes)
     names = np.asarray(train_classes, dtype=object)[labelled_train].astype(str)
     truth = np.asarray(classes, dtype=object)[labelled].astype(str)
-    if min(len(names), len(truth)) < MIN_ROWS or len(set(names.tolist())) < 2:
+    learned, counts = np.unique(names, return_counts=True)
+    if min(len(names), len(truth)) < MIN_ROWS or len(learned) < 2:
         raise ProbeError(
-            f"{len(names)} training rows of {len(set(names.tolist()))} classes and {len(truth)} "
-            "others have a class: too few for a probe"
+            f"{len(names)} training rows of {len(learned)} classes and {len(truth)} others have a "
+            "class: too few for a probe"
         )
-    x, z = _standardise(np.asarray(train)[labelled_train], np.asarray(points)[labelled])
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # stopping at the step limit costs a probe nothing
-        probe = LogisticRegression(max_iter=300).fit(x, names)
-    correct = probe.predict(z) == truth
+        probe.fit(np.asarray(train, np.float64)[labelled_train], names)
+    correct = probe.predict(np.asarray(points, np.float64)[labelled]) == truth
     bootstrap = GroupBootstrap(np.asarray(groups)[labelled], n_bootstrap, seed)
-    distinct = sorted(set(truth.tolist()))
-    commonest = max(sorted(set(names.tolist())), key=lambda name: int((names == name).sum()))
+    distinct = np.unique(truth).tolist()
     return {
         "accuracy": {
             **weighted_figure(lambda w: w @ correct / w.sum(axis=1), len(truth), bootstrap),
-            "chance": float((truth == commonest).mean()),
+            "chance": float((truth == learned[counts.argmax()]).mean()),
         },
         "balanced_accuracy": {
             **weighted_figure(balanced_accuracy(correct, truth, distinct), len(truth), bootstrap),
@@ -111,6 +113,8 @@ def value_probe(
         ProbeError: for too few known rows, or values that do not vary.
     """
     from sklearn.linear_model import RidgeCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
     known_train, known = np.isfinite(train_values), np.isfinite(values)
     y, truth = np.asarray(train_values)[known_train], np.asarray(values)[known]
@@ -118,8 +122,9 @@ def value_probe(
         raise ProbeError(
             f"{len(y)} training rows and {len(truth)} others have a value: too few, or all the same"
         )
-    x, z = _standardise(np.asarray(train)[known_train], np.asarray(points)[known])
-    error = truth - RidgeCV(alphas=np.logspace(-1, 5, 13)).fit(x, y).predict(z)
+    probe = make_pipeline(StandardScaler(), RidgeCV(alphas=np.logspace(-1, 5, 13)))
+    probe.fit(np.asarray(train, np.float64)[known_train], y)
+    error = truth - probe.predict(np.asarray(points, np.float64)[known])
     bootstrap = GroupBootstrap(np.asarray(groups)[known], n_bootstrap, seed)
     figure = weighted_figure(explained_variance(truth, error), len(truth), bootstrap)
     return {**figure, "chance": 0.0, "n": len(truth), "n_train": len(y)}
@@ -167,13 +172,6 @@ def explained_variance(truth: np.ndarray, error: np.ndarray) -> Callable[[np.nda
 
 def _has_label(labels: Sequence[Any]) -> np.ndarray:
     return np.array([label is not None and label == label for label in labels], dtype=bool)
-
-
-def _standardise(train: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    train, other = np.asarray(train, np.float64), np.asarray(other, np.float64)
-    centre, spread = train.mean(axis=0), train.std(axis=0)
-    spread = np.where(spread > 0, spread, 1.0)
-    return (train - centre) / spread, (other - centre) / spread
 
 
 __all__ = ["ProbeError", "balanced_accuracy", "class_probe", "explained_variance", "value_probe"]

@@ -62,41 +62,38 @@ def evaluate_regression(
     if guess is not None:
         methods["guess"] = np.broadcast_to(np.asarray(guess, np.float64), truth.shape)
     _check_methods(methods, known, variables)
-    labels = np.arange(len(truth)) if groups is None else np.asarray(groups)
-    if labels.shape != (len(truth),):
-        raise ValueError(f"groups are {labels.shape}, they must be one label for each row")
-    bootstrap = GroupBootstrap(labels, n_bootstrap)
+    bootstrap = _bootstrap(groups, len(truth), n_bootstrap)
     # Every method and variable sees the same draws; the mean of a variable is over the rows of the
     # draw where it is known.
-    share = bootstrap.means(known.astype(np.float64))
     target = np.where(known, truth, 0)
-    errors = {name: np.where(known, np.abs(v - target), 0.0) for name, v in methods.items()}
-    with np.errstate(divide="ignore", invalid="ignore"):
-        draws = {name: bootstrap.means(error) / share for name, error in errors.items()}
-        mae = {name: error.sum(axis=0) / known.sum(axis=0) for name, error in errors.items()}
+    mae = {
+        name: bootstrap.ratios(np.where(known, np.abs(values - target), 0.0), known)
+        for name, values in methods.items()
+    }
     result: dict[str, Any] = {"variables": {}}
     gains: dict[str, list[tuple[float, np.ndarray]]] = {name: [] for name in _GAINS}
     for column, variable in enumerate(variables):
         rows = known[:, column]
-        entry: dict[str, Any] = {"n": int(rows.sum())}
-        result["variables"][variable] = entry
+        entry = result["variables"][variable] = {"n": int(rows.sum())}
         if not rows.any():
             continue
-        value, drawn = mae["predictions"][column], draws["predictions"][:, column]
-        entry["mae"] = _figure(value, drawn, bootstrap)
+        errors = {name: (value[column], drawn[:, column]) for name, (value, drawn) in mae.items()}
+        value, drawn = errors.pop("predictions")
+        entry["mae"] = bootstrap.figure(value, drawn)
         entry["spearman"] = _spearman(methods["predictions"][rows, column], truth[rows, column])
-        for name in [name for name in _GAINS if name in methods]:
-            entry[name] = float(mae[name][column])
-            if mae[name][column] <= 0:
-                continue
-            with np.errstate(divide="ignore", invalid="ignore"):
-                change = 1 - drawn / draws[name][:, column]
-            gain = float(1 - value / mae[name][column])
-            entry[_GAINS[name]] = _figure(gain, change, bootstrap)
-            gains[name].append((gain, change))
+        for name, (other, others) in errors.items():
+            entry[name] = float(other)
+            if other > 0:
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    gains[name].append((1 - value / other, 1 - drawn / others))
+                entry[_GAINS[name]] = bootstrap.figure(*gains[name][-1])
     for name, pairs in gains.items():
         if pairs:
-            result[f"mean_{_GAINS[name]}"] = _mean_gain(pairs, bootstrap)
+            changes = np.stack([change for _, change in pairs])
+            with np.errstate(invalid="ignore"):
+                means = np.nanmean(np.where(np.isfinite(changes), changes, np.nan), axis=0)
+            gain = np.mean([gain for gain, _ in pairs])
+            result[f"mean_{_GAINS[name]}"] = bootstrap.figure(gain, means)
     return result
 
 
@@ -143,23 +140,19 @@ def evaluate_coverage(
     if (known & ~(low <= high)).any():
         raise ValueError("a lower end is above its upper end, or one of them is nan")
     inside = known & (low <= truth) & (truth <= high)
-    labels = np.arange(len(truth)) if groups is None else np.asarray(groups)
-    bootstrap = GroupBootstrap(labels, n_bootstrap)
+    bootstrap = _bootstrap(groups, len(truth), n_bootstrap)
     masks = {name: np.asarray(rows, bool) for name, rows in (by or {}).items()}
     # Column by column: each variable, then everything, then the subsets.
     pairs = [(inside[:, c], known[:, c]) for c in range(len(variables))]
     pairs.append((inside.sum(axis=1), known.sum(axis=1)))
     pairs += [(inside.sum(axis=1) * m, known.sum(axis=1) * m) for m in masks.values()]
-    hits = np.stack([p[0] for p in pairs], axis=1).astype(np.float64)
-    total = np.stack([p[1] for p in pairs], axis=1).astype(np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        draws = bootstrap.means(hits) / bootstrap.means(total)
-        value = hits.sum(axis=0) / total.sum(axis=0)
+    hits, total = (np.stack(columns, axis=1) for columns in zip(*pairs, strict=True))
+    value, draws = bootstrap.ratios(hits, total)
 
     def figure(column: int) -> dict[str, Any] | None:
         if not total[:, column].any():
             return None
-        entry = _figure(value[column], draws[:, column], bootstrap)
+        entry = bootstrap.figure(value[column], draws[:, column])
         near = abs(entry["value"] - nominal) <= 0.03
         return {
             **entry,
@@ -176,20 +169,11 @@ def evaluate_coverage(
     }
 
 
-def _figure(value: float, draws: np.ndarray, bootstrap: GroupBootstrap) -> dict[str, float]:
-    drawn = draws[np.isfinite(draws)]  # a draw may hold no row where the variable is known
-    low, high = bootstrap.interval(drawn) if len(drawn) else (value, value)
-    return {"value": float(value), "low": float(low), "high": float(high)}
-
-
-def _mean_gain(
-    pairs: list[tuple[float, np.ndarray]], bootstrap: GroupBootstrap
-) -> dict[str, float]:
-    """Average the gains of the variables, and their draws."""
-    changes = np.stack([change for _, change in pairs])
-    with np.errstate(invalid="ignore"):
-        means = np.nanmean(np.where(np.isfinite(changes), changes, np.nan), axis=0)
-    return _figure(float(np.mean([gain for gain, _ in pairs])), means, bootstrap)
+def _bootstrap(groups: Any, n: int, n_bootstrap: int) -> GroupBootstrap:
+    labels = np.arange(n) if groups is None else np.asarray(groups)
+    if labels.shape != (n,):
+        raise ValueError(f"groups are {labels.shape}, they must be one label for each row")
+    return GroupBootstrap(labels, n_bootstrap)
 
 
 def _check_methods(
@@ -213,15 +197,11 @@ def _check_methods(
 
 def _spearman(predicted: np.ndarray, truth: np.ndarray) -> float | None:
     """Return the rank correlation; None for a constant or fewer than three rows."""
+    from scipy.stats import spearmanr
+
     if len(predicted) < 3 or np.ptp(predicted) == 0 or np.ptp(truth) == 0:
         return None
-    return float(np.corrcoef(_ranks(predicted), _ranks(truth))[0, 1])
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    # Ties take their mean rank.
-    _, index, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[index]
+    return float(spearmanr(predicted, truth).statistic)
 
 
 def _to_matrix(values: Any, name: str) -> np.ndarray:

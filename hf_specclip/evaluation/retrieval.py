@@ -80,27 +80,18 @@ def evaluate_ranks(
         ranks: of `match_ranks` or `score_ranks`.
         (others), returns, raises: as for `evaluate_retrieval`.
     """
-    owner = np.asarray(text_of_spectrum)
-    labels = _group_labels(groups, owner)
     result: dict[str, dict[str, Any]] = {}
     for direction in DIRECTIONS:
         match = ranks[direction]
-        n = match.n_gallery
-        bootstrap = _bootstrap(_query_groups(labels, owner, direction), n_bootstrap, seed)
+        n, expected = match.n_gallery, match.expected
+        bootstrap = _bootstrap(groups, text_of_spectrum, direction, n_bootstrap, seed)
         figures: dict[str, Any] = {"n_queries": len(match), "n_gallery": n}
         for k in ks:
-            top = places(k, n)
-            hits = match.hits(top)
-            figures[f"recall@{float(k):g}%"] = _figure(
-                float(hits.mean()),
-                bootstrap.interval(bootstrap.means(hits)) if bootstrap else (0.0, 1.0),
-                float(match.chance_hits(top).mean()),
-            )
-        median = _figure(
-            float(np.median(match.expected)),
-            bootstrap.interval(bootstrap.medians(match.expected)) if bootstrap else (1.0, n),
-            match.chance_median(),
-        )
+            hits, chance = match.hits(places(k, n)), match.chance_hits(places(k, n))
+            interval = bootstrap.interval(bootstrap.means(hits)) if bootstrap else (0, 1)
+            figures[f"recall@{float(k):g}%"] = _figure(hits.mean(), *interval, chance.mean())
+        interval = bootstrap.interval(bootstrap.medians(expected)) if bootstrap else (1, n)
+        median = _figure(np.median(expected), *interval, match.chance_median())
         figures["median_rank"] = median
         figures["median_rank_fraction"] = {name: x / n for name, x in median.items()}
         result[direction] = figures
@@ -133,27 +124,22 @@ def recall_curve(
     """
     if direction not in DIRECTIONS:
         raise ValueError(f"direction must be one of {', '.join(DIRECTIONS)}, not {direction!r}")
-    owner = np.asarray(text_of_spectrum)
     match = ranks[direction]
     n = match.n_gallery
     tops = np.unique(np.rint(np.geomspace(1, n, 60)).astype(int))
     hits = np.stack([match.hits(int(top)) for top in tops], axis=1)
-    chance = [float(match.chance_hits(int(top)).mean()) for top in tops]
-    labels = _query_groups(_group_labels(groups, owner), owner, direction)
-    bootstrap = _bootstrap(labels, n_bootstrap, seed)
-    if bootstrap:
+    low, high = np.zeros(len(tops)), np.ones(len(tops))
+    if bootstrap := _bootstrap(groups, text_of_spectrum, direction, n_bootstrap, seed):
         low, high = bootstrap.interval(bootstrap.means(hits))
-    else:
-        low, high = np.zeros(len(tops)), np.ones(len(tops))
     return {
         "direction": direction,
         "n_queries": len(match),
         "n_gallery": n,
-        "k": [100.0 * float(top) / n for top in tops],
+        "k": (100.0 * tops / n).tolist(),
         "recall": hits.mean(axis=0).tolist(),
-        "low": np.asarray(low).tolist(),
-        "high": np.asarray(high).tolist(),
-        "chance": chance,
+        "low": low.tolist(),
+        "high": high.tolist(),
+        "chance": [float(match.chance_hits(int(top)).mean()) for top in tops],
     }
 
 
@@ -172,36 +158,23 @@ def unique_texts(text_embeds: Any, text_ids: Sequence[Any]) -> tuple[np.ndarray,
         ValueError: when lengths differ or there are none.
     """
     vectors = to_array(text_embeds)
-    index: dict[Any, int] = {}
-    first: list[int] = []
-    owner = np.empty(len(text_ids), dtype=np.int64)
-    for row, text in enumerate(text_ids):
-        if text not in index:
-            index[text] = len(first)
-            first.append(row)
-        owner[row] = index[text]
-    if not first or len(vectors) != len(owner):
+    index = {text: number for number, text in enumerate(dict.fromkeys(text_ids))}
+    owner = np.array([index[text] for text in text_ids], dtype=np.int64)
+    if not index or len(vectors) != len(owner):
         raise ValueError(f"{len(vectors)} text embeddings and {len(owner)} text ids")
-    return vectors[first], owner
+    return vectors[np.unique(owner, return_index=True)[1]], owner
 
 
-def _group_labels(groups: Any, owner: np.ndarray) -> np.ndarray:
-    if groups is None:
-        return owner
-    labels = to_array(groups)
+def _bootstrap(
+    groups: Any, text_of_spectrum: Any, direction: str, n_bootstrap: int, seed: int
+) -> GroupBootstrap | None:
+    """Return the bootstrap over the groups of the queries; None, with a warning, for one group."""
+    owner = np.asarray(text_of_spectrum)
+    labels = owner if groups is None else to_array(groups)
     if labels.shape != owner.shape:
         raise ValueError(f"{len(owner)} spectra need as many groups, not shape {labels.shape}")
-    return labels
-
-
-def _query_groups(labels: np.ndarray, owner: np.ndarray, direction: str) -> np.ndarray:
-    if direction == "spectrum_to_text":
-        return labels
-    _, first = np.unique(owner, return_index=True)  # in the order of match_ranks' queries
-    return labels[first]
-
-
-def _bootstrap(labels: np.ndarray, n_bootstrap: int, seed: int) -> GroupBootstrap | None:
+    if direction == "text_to_spectrum":  # in the order of match_ranks' queries
+        labels = labels[np.unique(owner, return_index=True)[1]]
     bootstrap = GroupBootstrap(labels, n_bootstrap, seed)
     if bootstrap.n_groups > 1:
         return bootstrap
@@ -227,9 +200,9 @@ def places(k: float, n: int) -> int:
     return math.ceil(percentage * n / 100)
 
 
-def _figure(value: float, interval: tuple[Any, Any], chance: float) -> dict[str, float]:
-    low, high = interval
-    return {"value": value, "low": float(low), "high": float(high), "chance": float(chance)}
+def _figure(value: Any, low: Any, high: Any, chance: Any) -> dict[str, float]:
+    figure = {"value": value, "low": low, "high": high, "chance": chance}
+    return {name: float(number) for name, number in figure.items()}
 
 
 __all__ = [

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
@@ -28,22 +27,13 @@ def roc_auc(
     Raises:
         ValueError: when a score is not finite, or all rows have one label.
     """
-    return {**weighted_figure(auc_of(scores, positive), len(scores), bootstrap), "chance": 0.5}
-
-
-def auc_of(scores: np.ndarray, positive: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the area under the curve as a function of row weights, for `weighted_figure`.
-
-    Args:
-        scores, positive: see `roc_auc`.
-
-    Returns:
-        From weights (draws, n) to areas (draws,), nan for a draw without rows of both labels.
-
-    Raises:
-        ValueError: see `roc_auc`.
-    """
-    scores, positive = _checked(scores, positive)
+    scores, positive = np.asarray(scores, np.float64), np.asarray(positive, bool)
+    if scores.ndim != 1 or scores.shape != positive.shape:
+        raise ValueError(f"scores {scores.shape} and positive {positive.shape} must be (n,) both")
+    if not np.isfinite(scores).all():
+        raise ValueError(f"score {int(np.flatnonzero(~np.isfinite(scores))[0])} is not finite")
+    if positive.all() or not positive.any():
+        raise ValueError("positive and negative rows are needed, and all have one label")
     values, rank = np.unique(scores, return_inverse=True)
     order = np.argsort(rank, kind="stable")
     starts = np.searchsorted(rank[order], np.arange(len(values)))
@@ -57,7 +47,7 @@ def auc_of(scores: np.ndarray, positive: np.ndarray) -> Callable[[np.ndarray], n
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(pairs > 0, (right * below).sum(axis=1) / pairs, np.nan)
 
-    return area
+    return {**weighted_figure(area, len(scores), bootstrap), "chance": 0.5}
 
 
 def weighted_figure(
@@ -76,26 +66,10 @@ def weighted_figure(
         `value`, `low`, `high`.
     """
     value = float(statistic(np.ones((1, n), dtype=np.int64))[0])
-    low = high = float("nan")
-    if bootstrap is not None and bootstrap.n_groups > 1:
-        draws = np.concatenate([statistic(weights) for weights in bootstrap.row_weights()])
-        draws = draws[np.isfinite(draws)]
-        if len(draws):
-            low, high = (float(edge) for edge in bootstrap.interval(draws))
-    return {"value": value, "low": low, "high": high}
+    if bootstrap is None or bootstrap.n_groups < 2:
+        return {"value": value, "low": float("nan"), "high": float("nan")}
+    draws = [statistic(weights) for weights in bootstrap.row_weights()]
+    return bootstrap.figure(value, np.concatenate(draws))
 
 
-def _checked(
-    scores: Sequence[float] | np.ndarray, positive: Sequence[Any] | np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    values, labels = np.asarray(scores, np.float64), np.asarray(positive, bool)
-    if values.ndim != 1 or values.shape != labels.shape:
-        raise ValueError(f"scores {values.shape} and positive {labels.shape} must be (n,) both")
-    if not np.isfinite(values).all():
-        raise ValueError(f"score {int(np.flatnonzero(~np.isfinite(values))[0])} is not finite")
-    if labels.all() or not labels.any():
-        raise ValueError("positive and negative rows are needed, and all have one label")
-    return values, labels
-
-
-__all__ = ["auc_of", "roc_auc", "weighted_figure"]
+__all__ = ["roc_auc", "weighted_figure"]
