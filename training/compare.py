@@ -25,6 +25,7 @@ from hf_specclip.evaluation import GroupBootstrap
 from hf_specclip.evaluation.ranks import MatchRanks
 from hf_specclip.evaluation.retrieval import DIRECTIONS
 from hf_specclip.storage import write_json
+from specclip_training.engine.commands import text_parser
 from specclip_training.reports.blocks import Code, Section, Study, write_report
 from specclip_training.reports.compare import comparison_sections
 from specclip_training.reports.retrieval import IDEAL, TITLES, plot_curves
@@ -33,8 +34,6 @@ from specclip_training.studies.measure import (
     EVALUATION,
     QUERIES,
     RANKS,
-    Sample,
-    figure_of,
     sample_ranks,
 )
 
@@ -229,6 +228,7 @@ def compare_retrieval(
     ranks = {arm.label: [run.match_ranks(direction) for run in arm.runs] for arm in arms}
     reference = ranks[arms[0].label][0]
     samples = {label: sample_ranks(seeds, ks, bootstrap) for label, seeds in ranks.items()}
+    before = samples[arms[0].label]
     chance = first.metrics["retrieval"][direction]
     result: dict[str, Any] = {
         "n_queries": len(reference),
@@ -236,7 +236,7 @@ def compare_retrieval(
         "presets": {
             label: {
                 name: {
-                    **figure_of(sample.value, sample.draws, bootstrap),
+                    **bootstrap.figure(sample.value, sample.draws),
                     "seeds": sample.seeds.tolist(),
                     "chance": chance[name]["chance"] if name in chance else None,
                 }
@@ -246,13 +246,19 @@ def compare_retrieval(
         },
     }
     if "ideal" in first.ranks[direction]:
-        ranks[IDEAL] = [_one_answer(first.ranks[direction]["ideal"], reference.n_gallery)]
+        # Ranks from 1 of queries with one right answer and no ties.
+        rank = first.ranks[direction]["ideal"]
+        ones = np.ones(len(rank), dtype=np.int64)
+        rows = np.arange(len(rank))
+        ranks[IDEAL] = [MatchRanks(rows, rank - 1.0, ones, ones, ones, reference.n_gallery)]
         ideal = sample_ranks(ranks[IDEAL], ks, bootstrap)
-        result["ideal"] = {
-            name: figure_of(sample.value, sample.draws, bootstrap) for name, sample in ideal.items()
-        }
+        result["ideal"] = {n: bootstrap.figure(each.value, each.draws) for n, each in ideal.items()}
     result["differences"] = {
-        arm.label: _differences(samples[arms[0].label], samples[arm.label], bootstrap)
+        arm.label: {
+            name: bootstrap.figure(after.value - one.value, after.draws - one.draws)
+            for name, one in before.items()
+            for after in [samples[arm.label][name]]
+        }
         for arm in arms[1:]
     }
     tops = np.unique(np.rint(np.geomspace(1, reference.n_gallery, 60)).astype(int))
@@ -292,7 +298,7 @@ def compare_regression(arms: Sequence[Arm]) -> dict[str, Any] | None:
     for (label, method), values in medians.items():
         mae[label][method] = {
             name: {
-                **figure_of(float(values[0, i]), values[1:, i], bootstrap),
+                **bootstrap.figure(values[0, i], values[1:, i]),
                 "seeds": errors[label, method][:, 0, i].tolist(),
             }
             for i, name in enumerate(rows)
@@ -312,23 +318,6 @@ def compare_regression(arms: Sequence[Arm]) -> dict[str, Any] | None:
     }
     n_rows = {name: int(valid.sum()) for name, valid in rows.items()}
     return {"n_rows": n_rows, "mae": mae, "gain": gain}
-
-
-def _one_answer(rank: np.ndarray, n_gallery: int) -> MatchRanks:
-    """Turn ranks from 1 into `MatchRanks` of queries with one right answer and no ties."""
-    ones = np.ones(len(rank), dtype=np.int64)
-    return MatchRanks(np.arange(len(rank)), rank - 1.0, ones, ones, ones, n_gallery)
-
-
-def _differences(
-    reference: Mapping[str, Sample], other: Mapping[str, Sample], bootstrap: GroupBootstrap
-) -> dict[str, Any]:
-    return {
-        name: figure_of(
-            other[name].value - before.value, other[name].draws - before.draws, bootstrap
-        )
-        for name, before in reference.items()
-    }
 
 
 def _curve(
@@ -367,11 +356,9 @@ def _mean_errors(
     errors: Mapping[str, np.ndarray], rows: Mapping[str, np.ndarray], bootstrap: GroupBootstrap
 ) -> np.ndarray:
     """Mean absolute errors over `rows` (1 + draws, variables), of the data and of each draw."""
-    values = np.stack([np.where(rows[name], errors[name], 0.0) for name in rows], axis=1)
-    valid = np.stack(list(rows.values()), axis=1).astype(np.float64)
-    with np.errstate(invalid="ignore"):  # a draw without a row of a variable: nan
-        drawn = bootstrap.means(values) / bootstrap.means(valid)
-    return np.concatenate([[values.mean(axis=0) / valid.mean(axis=0)], drawn])
+    values = [np.where(valid, errors[name], 0.0) for name, valid in rows.items()]
+    valid = np.stack(list(rows.values()), axis=1)
+    return np.vstack(bootstrap.ratios(np.stack(values, axis=1), valid))
 
 
 def _gain(
@@ -381,9 +368,7 @@ def _gain(
     with np.errstate(divide="ignore", invalid="ignore"):
         gain = np.where(before > 0, 1 - after / before, np.nan)
     columns = {"mean": np.nanmean(gain, axis=1), **dict(zip(variables, gain.T, strict=True))}
-    return {
-        name: figure_of(float(column[0]), column[1:], bootstrap) for name, column in columns.items()
-    }
+    return {name: bootstrap.figure(column[0], column[1:]) for name, column in columns.items()}
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -401,15 +386,14 @@ def main(arguments: argparse.Namespace) -> None:
 
 def options() -> argparse.ArgumentParser:
     """Build the command line."""
-    command = argparse.ArgumentParser(
-        description="Compare finished runs, with paired intervals of the differences.",
-        epilog="""\
+    command = text_parser(
+        "Compare finished runs, with paired intervals of the differences.",
+        """\
 Runs of one preset with several seeds are combined by their median. Presets are compared with that
 of the first run. Writes comparison.json, report.md, report.html and figures/ to DIR.
 
   python training/compare.py runs/paper runs/best --output runs/comparison
   python training/compare.py runs/paper-* runs/best-* --output runs/comparison""",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument(
         "runs", nargs="+", metavar="RUN", help="output folders of training/reproduce.py"

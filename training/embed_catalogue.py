@@ -25,6 +25,7 @@ from specclip_training.data.parquet_rows import ParquetRows, to_arrays
 from specclip_training.data.shard_job import call_job, run_units
 from specclip_training.data.streamed import AREA_COLUMNS, SPECTRUM_COLUMNS
 from specclip_training.engine.checkpoint import fingerprint
+from specclip_training.engine.commands import text_parser
 
 NAMES = ("source_name", "obsid", "obi", "region_id")
 # Row groups of one file: about ten thousand rows, so that a kill costs seconds of work.
@@ -129,9 +130,9 @@ def main(arguments: argparse.Namespace) -> Accelerator:
 
 def options() -> argparse.ArgumentParser:
     """Build the parser of the command."""
-    command = argparse.ArgumentParser(
-        description="Embed every spectrum of a dataset into a model's shared space.",
-        epilog="""\
+    command = text_parser(
+        "Embed every spectrum of a dataset into a model's shared space.",
+        """\
 Writes DIR/part-*.parquet with names and unit vectors, readable as one table by pyarrow, pandas and
 datasets. Rerunning computes missing parts, with any number of processes.
 
@@ -139,7 +140,6 @@ datasets. Rerunning computes missing parts, with any number of processes.
       --output DIR --index
   from hf_specclip.search.catalogue import CatalogueIndex
   CatalogueIndex("DIR").search(vectors, top_k=10)""",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("--model", required=True, metavar="DIR|HUB_ID", help="a SpecCLIPModel")
     command.add_argument(

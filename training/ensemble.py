@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ import torch
 
 from hf_specclip import SpecCLIPEnsembleModel, SpecCLIPFeatureExtractor, SpecCLIPModel
 from hf_specclip.formatting import format_with_interval
-from hf_specclip.storage import atomic_folder, write_json
+from hf_specclip.storage import write_json
 from specclip_training.data.pairs import PairData, TrainingDataError, load_embedded_pairs
 from specclip_training.data.writers import rows_of_choice
 from specclip_training.engine.checkpoint import TRAINING_FILE, CheckpointError, check_identity
@@ -25,9 +26,9 @@ from specclip_training.engine.commands import LOGS, Run, call, finish, parser, s
 from specclip_training.engine.presets import Preset
 from specclip_training.reports.run import run_facts
 from specclip_training.stages.alignment import rank_figures
-from specclip_training.stages.companions import build_companions, save_model
-from specclip_training.stages.embedding import EmbeddedPairs, embed_pairs
-from specclip_training.studies.measure import embed_split, measure
+from specclip_training.stages.companions import save_model
+from specclip_training.stages.embedding import DatasetEmbedder, EmbeddedPairs
+from specclip_training.studies.measure import measure
 
 ENSEMBLE = "ensemble"
 METRICS = "ensemble.json"
@@ -84,6 +85,8 @@ def combine(
 ) -> dict[str, Any]:
     """Choose members on `validation`, save the ensemble in `ensemble/`, measure it on `test`.
 
+    `retrieval` is that of the ensemble, `single` that of its first member.
+
     Members are chosen by the writers that `train` has, where the dataset names writers.
 
     Args:
@@ -101,7 +104,8 @@ def combine(
     chosen_by = rows_of_choice(pairs)
     for folder in candidates:
         check_dataset(folder, pairs)
-        embedded.append(embed_split(folder, pairs, "validation", accelerator).subset(chosen_by))
+        embedder = DatasetEmbedder.from_pretrained(folder, pairs, accelerator)
+        embedded.append(embedder.split("validation").subset(chosen_by))
     steps = select(embedded)
     added = [step.added for step in steps]
     weights = {index: added.count(index) / len(added) for index in added}
@@ -109,11 +113,13 @@ def combine(
     ensemble = SpecCLIPEnsembleModel.from_members(models, list(weights.values()))
     ensemble = ensemble.to(accelerator.device)
     extractor = SpecCLIPFeatureExtractor.from_pretrained(candidates[added[0]])
-    companions = build_companions(ensemble, extractor, pairs, run)
-    if run.is_main:
-        with atomic_folder(run.output / ENSEMBLE) as folder:
-            save_model(folder, ensemble, extractor, pairs, companions)
-    accelerator.wait_for_everyone()
+    embedder = DatasetEmbedder(ensemble, extractor, pairs, accelerator)
+    save_model(run, run.output / ENSEMBLE, embedder)
+    test = {
+        name: replace(embedder, model=model.to(accelerator.device)).split("test")
+        for name, model in (("retrieval", ensemble), ("single", models[0]))
+    }
+    groups, settings = pairs.splits["test"].groups, run.preset.evaluation
     labels = [_label(folder, run.output) for folder in candidates]
     return {
         **run_facts(run, pairs),
@@ -123,7 +129,7 @@ def combine(
             {"model": labels[index], "weight": weight} for index, weight in weights.items()
         ],
         "selection": [{"added": labels[step.added], **step.figures} for step in steps],
-        **_measure_on_test(run, pairs, ensemble, models[0], extractor),
+        **{name: measure(each, groups, settings)[0] for name, each in test.items()},
         "shared_dim": ensemble.config.shared_dim,
     }
 
@@ -144,23 +150,6 @@ def check_dataset(folder: Path, pairs: PairData) -> None:
         ) from None
     texts = pairs.texts.fingerprint()
     check_identity(recorded, {"dataset": pairs.fingerprint, "text_embeddings": texts}, folder)
-
-
-def _measure_on_test(
-    run: Run,
-    pairs: PairData,
-    ensemble: Any,
-    single: SpecCLIPModel,
-    extractor: SpecCLIPFeatureExtractor,
-) -> dict[str, Any]:
-    """Measure retrieval of the ensemble (`retrieval`) and of its first member on `test`."""
-    groups, settings = pairs.splits["test"].groups, run.preset.evaluation
-    figures = {}
-    models = {"retrieval": ensemble, "single": single.to(run.accelerator.device)}
-    for name, model in models.items():
-        embedded = embed_pairs(model, extractor, pairs, "test", run.accelerator)
-        figures[name], _ = measure(embedded, groups, settings)
-    return figures
 
 
 def _label(folder: Path, output: Path) -> str:

@@ -34,10 +34,11 @@ from specclip_training.data.pairs import (
 )
 from specclip_training.data.shard_job import call_job
 from specclip_training.data.writers import unseen_writers
+from specclip_training.engine.commands import text_parser
 from specclip_training.engine.presets import EvaluationSettings
 from specclip_training.reports.blocks import Paragraph, Section, Table, metric_title, to_markdown
 from specclip_training.reports.retrieval import TITLES, writers_section
-from specclip_training.stages.embedding import EmbeddedPairs, embed_pairs
+from specclip_training.stages.embedding import DatasetEmbedder, EmbeddedPairs
 from specclip_training.stages.fine_tuning import text_settings
 from specclip_training.studies.measure import measure_by_writer
 from specclip_training.studies.pair_split import join_splits
@@ -96,7 +97,7 @@ def measure_model(
     model.to(accelerator.device)
     result = {}
     for split in splits:
-        embedded = embed_pairs(model, extractor, pairs, split, accelerator)
+        embedded = DatasetEmbedder(model, extractor, pairs, accelerator).split(split)
         result[split] = measure_by_writer(embedded, pairs, split, settings)
         result[split]["all"]["over_sources"] = median_over_sources(
             embedded, pairs.splits[split], settings.n_bootstrap
@@ -119,8 +120,8 @@ def median_over_sources(
     sources, first, owner = np.unique(names, return_index=True, return_inverse=True)
     values = [np.median(ranks.expected[owner == i]) / ranks.n_gallery for i in range(len(sources))]
     bootstrap = GroupBootstrap(rows.groups[first], n_bootstrap)
-    low, high = bootstrap.interval(bootstrap.medians(np.array(values)))
-    return {"value": float(np.median(values)), "low": low, "high": high, "n": len(sources)}
+    figure = bootstrap.figure(np.median(values), bootstrap.medians(np.array(values)))
+    return {**figure, "n": len(sources)}
 
 
 def measure_variables(
@@ -258,11 +259,7 @@ def _variables_table(measured: Mapping[str, Any]) -> Table:
 
 def options() -> argparse.ArgumentParser:
     """Return the parser of the command."""
-    command = argparse.ArgumentParser(
-        "specclip evaluate",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    command = text_parser(DESCRIPTION, name="specclip evaluate")
     command.add_argument("model", metavar="MODEL", help="a run, user/name, or default")
     command.add_argument(
         "--dataset", required=True, metavar="DATASET", help="a dataset folder or Hub id"

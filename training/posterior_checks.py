@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,25 +44,12 @@ LINE_ENERGY, EQUIVALENT_WIDTH, GAIN = 6.404, 0.3, 1.03
 NUCLEI = ("QSO", "Seyfert_1", "Seyfert_2", "LensedQ", "AGN")
 _BACKGROUND_SHARE, _BACKGROUND_SCALE = 0.03, 0.05
 _GRID = energy_grid(N_BINS, ENERGY_RANGE)
-ALTERED = ("clean", "line", "gain")
-
-
-@dataclass(frozen=True)
-class Laboratory:
-    """Simulated spectra of one brightness: columns of the data contract, and their responses.
-
-    Attributes:
-        columns: of each spectrum.
-        responses: (870, 400) cm² of each.
-    """
-
-    columns: list[dict[str, Any]]
-    responses: list[np.ndarray]
+ALTERED, AREAS = ("clean", "line", "gain"), ("line", "any_line", "whole")
 
 
 def simulate(
     gamma: np.ndarray, column: np.ndarray, counts: int, altered: str, random: np.random.Generator
-) -> Laboratory:
+) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
     """Simulate absorbed power laws on axis, with a response of one of the calibration epochs.
 
     Args:
@@ -71,6 +57,9 @@ def simulate(
         counts: expected counts of the source in each spectrum.
         altered: `clean`, `line` (at 6.4 keV) or `gain` (all energies 3 % too high).
         random: generator.
+
+    Returns:
+        For each spectrum its columns of the data contract, and its response (870, 400), cm².
     """
     columns, responses = [], []
     edges, centres = instrument.PHOTON_EDGES, instrument.PHOTON_CENTRES
@@ -95,14 +84,15 @@ def simulate(
                 "effective_area": np.interp((_GRID[1:] + _GRID[:-1]) / 2, centres, epoch.area),
             }
         )
-    return Laboratory(columns, responses)
+    return columns, responses
 
 
-def check_all(describer: Describer, laboratory: Laboratory) -> list[PosteriorCheck]:
-    """Infer the variables of the spectra, and compare each with its counts."""
+def check_all(
+    describer: Describer, spectra: Sequence[dict[str, Any]], responses: Sequence[np.ndarray]
+) -> list[PosteriorCheck]:
+    """Infer the variables of the spectra of `simulate`, and compare each with its counts."""
     checks = []
-    descriptions = describer.describe_many(laboratory.columns)
-    rows = zip(laboratory.columns, laboratory.responses, descriptions, strict=True)
+    rows = zip(spectra, responses, describer.describe_many(list(spectra)), strict=True)
     for number, (columns, response, description) in enumerate(rows):
         variables = {variable.name: variable for variable in description.variables}
         check = check_counts(columns, instrument.PHOTON_EDGES, response, variables, seed=number)
@@ -147,7 +137,7 @@ def measure_checks(describer: Describer, truth: np.ndarray, n: int, seed: int) -
         for kind in ALTERED:
             random = np.random.default_rng([seed, counts, ALTERED.index(kind)])
             gamma, column = truth[random.integers(len(truth), size=n)].T
-            checks = check_all(describer, simulate(gamma, column, counts, kind, random))
+            checks = check_all(describer, *simulate(gamma, column, counts, kind, random))
             scores[kind] = scores_of(checks)
             pooled[kind].append(scores[kind])
         result[str(counts)] = _compare(scores, seed)
@@ -166,8 +156,7 @@ def _compare(scores: dict[str, dict[str, np.ndarray]], seed: int) -> dict[str, A
         both = {name: np.concatenate([clean[name], scores[kind][name]]) for name in clean}
         labels = np.arange(len(both["whole"])) >= len(clean["whole"])
         bootstrap = GroupBootstrap(np.arange(len(labels)), 500, seed)
-        names = ("line", "any_line", "whole")
-        result[kind] = {name: roc_auc(both[name], labels, bootstrap) for name in names}
+        result[kind] = {name: roc_auc(both[name], labels, bootstrap) for name in AREAS}
         result[kind]["alarms"] = float(scores[kind]["alarm"].mean())
     return result
 
@@ -193,15 +182,12 @@ def measure_intervals(describer: Describer, rows: Any) -> dict[str, Any]:
 
 def report_sections(metrics: dict[str, Any]) -> list[Section]:
     """Write the report."""
-    auc = lambda figure: format_with_interval(figure, spec=".2f")  # noqa: E731
     lines = []
     for level, part in metrics["checks"].items():
         for kind in ALTERED[1:]:
-            entry = part[kind]
-            lines.append(
-                [f"{level} counts: {kind}", *(auc(entry[n]) for n in ("line", "any_line", "whole")),
-                 f"{entry['alarms']:.0%}", f"{part['false_alarms']:.0%}"]
-            )  # fmt: skip
+            areas = [format_with_interval(part[kind][name], spec=".2f") for name in AREAS]
+            alarms = [f"{share:.0%}" for share in (part[kind]["alarms"], part["false_alarms"])]
+            lines.append([f"{level} counts: {kind}", *areas, *alarms])
     text = (
         "Simulated absorbed power laws of active nuclei, on axis, "
         f"{metrics['n']} of each kind and brightness: a line at 6.4 keV of "

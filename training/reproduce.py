@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from hf_specclip.cli.arguments import choices_of
 from hf_specclip.formatting import format_metric, format_with_interval
 from hf_specclip.hub.cards import CARD_FILE, MEASURED, write_cards
 from hf_specclip.hub.publish import check_login, publish
@@ -45,13 +46,13 @@ from specclip_training.reports.run import (
 )
 from specclip_training.stages.alignment import MODEL, align
 from specclip_training.stages.alignment import STAGE as ALIGN
+from specclip_training.stages.embedding import DatasetEmbedder
 from specclip_training.stages.fine_tuning import find_start, fine_tune, preset_like
 from specclip_training.stages.pretraining import STAGE as SPECTRUM
 from specclip_training.stages.pretraining import describe, pretrain
 from specclip_training.studies.ceiling import Ceiling, ceiling_of, ceiling_section
 from specclip_training.studies.measure import (
     EVALUATION,
-    embed_split,
     measure,
     measure_by_writer,
     save_ranks,
@@ -167,8 +168,9 @@ def pair_split(
     other.output.mkdir(exist_ok=True)
     leaky = leaky_split(pairs, run.seed)
     train(other, leaky)
-    embedded = embed_split(other.output / MODEL, leaky, "test", run.accelerator)
-    figures, _ = measure(embedded, leaky.splits["test"].groups, run.preset.evaluation)
+    embedder = DatasetEmbedder.from_pretrained(other.output / MODEL, leaky, run.accelerator)
+    groups = leaky.splits["test"].groups
+    figures, _ = measure(embedder.split("test"), groups, run.preset.evaluation)
     shared = shared_with_train(leaky)
     section = leaky_section(leak_free, figures, shared, simulated=pairs.info.simulated)
     return {"split": leaky.name, "shared_with_train": shared, "retrieval": figures}, section
@@ -206,18 +208,29 @@ def _measure_retrieval(
     """Measure retrieval on `validation` and `test`, and store the rank of each test query."""
     with run.stage("retrieval") as summary:
         settings = run.preset.evaluation
-        embedded = {
-            split: embed_split(run.output / MODEL, pairs, split, run.accelerator)
-            for split in ("validation", "test")
-        }
+        embedder = DatasetEmbedder.from_pretrained(run.output / MODEL, pairs, run.accelerator)
+        embedded = {split: embedder.split(split) for split in ("validation", "test")}
         validation, _ = measure(embedded["validation"], pairs.splits["validation"].groups, settings)
         test, curves = measure(embedded["test"], pairs.splits["test"].groups, settings)
         by_writer = measure_by_writer(embedded["test"], pairs, "test", settings)
         ideal_ranks = ceiling.ranks if ceiling else None
         save_ranks(run, pairs, "test", embedded["test"], ideal=ideal_ranks)
         summary += _retrieval_lines(test, simulated=pairs.info.simulated)
-    metrics = _run_metrics(run, pairs)
-    metrics |= {
+    device = run.accelerator.device
+    hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    metrics = {
+        **run_facts(run, pairs),
+        "splits": pairs.sizes,
+        "text_embedded_here": pairs.embedded_here,
+        "compute": {
+            "device": platform.machine() if hardware == "cpu" else hardware,
+            "cores": os.cpu_count(),
+        },
+        "versions": {
+            "python": platform.python_version(),
+            "hf_specclip": version("hf-specclip"),
+            **{name: version(name) for name in _PACKAGES},
+        },
         "retrieval": test,
         "retrieval_by_writer": by_writer,
         "validation": {"retrieval": validation},
@@ -228,7 +241,8 @@ def _measure_retrieval(
         for direction, curve in ceiling.metrics.get("curves", {}).items():
             by_label[direction][IDEAL] = curve
     sections = retrieval_sections(
-        {run.preset.name: test},
+        run.preset.name,
+        test,
         by_label,
         run.output / FIGURES,
         simulated=pairs.info.simulated,
@@ -262,17 +276,11 @@ def _closing_sections(
     run: Run, pairs: PairData, stages: Mapping[str, FitResult], metrics: Mapping[str, Any]
 ) -> list[Section]:
     """Write the sections on data, training, validation and command, which end the report."""
-    validation = Section(
-        "Retrieval on validation",
-        [
-            Paragraph(
-                "The weights were selected on this split, so these figures are biased upwards."
-            )
-        ],
-    )
+    text = "The weights were selected on this split, so these figures are biased upwards."
+    validation = Section("Retrieval on validation", [Paragraph(text)])
     for direction, title in TITLES.items():
-        figures = {title: metrics["validation"]["retrieval"]}
-        validation.blocks.append(retrieval_table(figures, direction))
+        figures = metrics["validation"]["retrieval"][direction]
+        validation.blocks.append(retrieval_table(title, figures))
     return [
         data_section(pairs),
         texts_section(run.preset, pairs),
@@ -280,27 +288,6 @@ def _closing_sections(
         validation,
         command_section(run, metrics),
     ]
-
-
-def _run_metrics(run: Run, pairs: PairData) -> dict[str, Any]:
-    return {
-        **run_facts(run, pairs),
-        "splits": pairs.sizes,
-        "text_embedded_here": pairs.embedded_here,
-        "compute": {"device": _device_name(run), "cores": os.cpu_count()},
-        "versions": {
-            "python": platform.python_version(),
-            "hf_specclip": version("hf-specclip"),
-            **{name: version(name) for name in _PACKAGES},
-        },
-    }
-
-
-def _device_name(run: Run) -> str:
-    device = run.accelerator.device
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return platform.machine() if device.type == "cpu" else device.type
 
 
 def _retrieval_lines(figures: Mapping[str, Any], *, simulated: bool) -> list[str]:
@@ -424,13 +411,7 @@ def parse_studies(text: str) -> tuple[str, ...]:
     choices = (CEILING, *STUDIES)
     if text in ("all", "none"):
         return choices if text == "all" else ()
-    names = tuple(name.strip() for name in text.split(","))
-    for name in names:
-        if name not in choices:
-            raise argparse.ArgumentTypeError(
-                f"no study {name!r}: give all, none, or some of {', '.join(choices)}"
-            )
-    return names
+    return choices_of(choices)(text)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Sequence
 
 from specclip_training import reproduce
-from specclip_training.engine.commands import add_run_options, call
-from specclip_training.engine.presets import PresetError
+from specclip_training.engine.commands import add_run_options, call, text_parser
+from specclip_training.engine.presets import Preset, PresetError
 from specclip_training.study import STUDIES
 
 FINE_TUNE, SCRATCH = "fine_tune", "best"
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.embedder and not given.start_from:
         given.overrides = [*given.overrides, f"text.embedder={given.embedder}"]
 
-    def work(given: argparse.Namespace, preset: reproduce.Preset) -> None:
+    def work(given: argparse.Namespace, preset: Preset) -> None:
         if given.start_from and given.preset in PRESETS:
             raise PresetError(
                 f"--preset {given.preset} describes a model from scratch, --from keeps its own: "
@@ -65,12 +65,7 @@ PRESETS = ("best", "paper", "demo")
 
 def options() -> argparse.ArgumentParser:
     """Return the parser of the command."""
-    command = argparse.ArgumentParser(
-        "specclip train",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    command = text_parser(DESCRIPTION, EPILOG, "specclip train")
     command.add_argument("dataset", metavar="DATASET", help="a dataset folder or Hub id")
     command.add_argument(
         "-o", "--output", required=True, metavar="RUN", help="folder of the run; created if absent"

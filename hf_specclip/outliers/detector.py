@@ -95,10 +95,6 @@ class SpecCLIPOutlierDetector:
         if len(rows) > MAX_REFERENCE:
             chosen = np.random.default_rng([seed, 5]).choice(len(rows), MAX_REFERENCE, False)
             rows = rows.take(np.sort(chosen))
-        assert rows.text is not None  # `checked` fills every attribute
-        assert rows.names is not None
-        assert rows.classes is not None
-        assert rows.band_counts is not None
         paired = np.isfinite(rows.text).all(axis=1)
         groups = _group_names(rows)
         n_groups = len(set(groups))
@@ -121,7 +117,7 @@ class SpecCLIPOutlierDetector:
         forest = IsolationForestArrays.fit(both, n_trees=n_trees, seed=seed)
         detector = cls(reference, forest, variables=names, k=k)
         departures = detector.variable_departures(rows)
-        detector.variable_spread = np.array([_robust_spread(x) for x in departures.T], np.float64)
+        detector.variable_spread = np.array([_robust_spread(x) for x in departures.T])
         detector._set_levels(rows if calibration is None else calibration.checked())
         return detector
 
@@ -178,7 +174,6 @@ class SpecCLIPOutlierDetector:
         return result / self.variable_spread
 
     def _raw(self, rows: OutlierRows) -> dict[str, np.ndarray]:
-        assert rows.text is not None  # `checked` fills it
         raw = {name: np.full(len(rows), np.nan) for name in COMPONENTS}
         paired = np.isfinite(rows.text).all(axis=1)
         if paired.any():
@@ -216,7 +211,6 @@ class SpecCLIPOutlierDetector:
     def _disagreement(self, rows: OutlierRows) -> np.ndarray:
         """Share (n,) of other sources' texts that match the spectrum at least as well as its own
         text."""
-        assert rows.text is not None
         bank, group = self.reference.text[self._text_rows], self._group[self._text_rows]
         codes = self._group_codes(rows)
         result = np.empty(len(rows))
@@ -254,15 +248,7 @@ class SpecCLIPOutlierDetector:
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
         """Write `detector.json`, `reference.jsonl` and `detector.safetensors`, atomically."""
-        return write_detector(
-            Path(folder),
-            reference=self.reference,
-            forest=self.forest,
-            variables=self.variables,
-            k=self.k,
-            variable_spread=self.variable_spread,
-            levels=self.levels,
-        )
+        return write_detector(Path(folder), self)
 
     @classmethod
     def from_pretrained(
@@ -282,7 +268,7 @@ class SpecCLIPOutlierDetector:
 
 
 def _group_names(rows: OutlierRows) -> tuple[str, ...]:
-    return tuple(str(group) for group in rows.groups)  # type: ignore[union-attr]
+    return tuple(str(group) for group in rows.groups)
 
 
 def _quantiles(values: np.ndarray) -> np.ndarray:

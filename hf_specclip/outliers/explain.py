@@ -67,8 +67,6 @@ def explain_outliers(
         by: detector of the percentile.
     """
     chosen = rows.checked().take(np.asarray(indices, dtype=np.int64))
-    assert chosen.names is not None  # `checked` fills both
-    assert chosen.classes is not None
     neighbours = detector.neighbours(chosen)
     departures = detector.variable_departures(chosen)
     reference, percentile = detector.reference, scores.percentile(by)
@@ -86,25 +84,16 @@ def explain_outliers(
             known = known[np.isfinite(known)]
             usual = float(np.median(known)) if len(known) else float("nan")
         tails = {name: float(np.nan_to_num(scores.tail[name][row], nan=2.0)) for name in COMPONENTS}
-        explanations.append(
-            OutlierExplanation(
-                row=row,
-                name=str(chosen.names[number]),
-                source_class=chosen.classes[number],
-                percentile=float(percentile[row]),
-                neighbours=tuple(
-                    (reference.names[i], reference.classes[i]) for i in near[:_NEIGHBOURS_NAMED]
-                ),
-                band=band,
-                band_sigma=sigma,
-                variable=variable,
-                variable_z=z,
-                variable_value=value,
-                variable_usual=usual,
-                disagreement=float(disagreement[row]) if np.isfinite(disagreement[row]) else None,
-                strongest=min(tails, key=tails.__getitem__),
-            )
-        )
+        named = near[:_NEIGHBOURS_NAMED]
+        explanations.append(OutlierExplanation(
+            row=row, name=str(chosen.names[number]), source_class=chosen.classes[number],
+            percentile=float(percentile[row]),
+            neighbours=tuple((reference.names[i], reference.classes[i]) for i in named),
+            band=band, band_sigma=sigma, variable=variable, variable_z=z, variable_value=value,
+            variable_usual=usual,
+            disagreement=float(disagreement[row]) if np.isfinite(disagreement[row]) else None,
+            strongest=min(tails, key=tails.__getitem__),
+        ))  # fmt: skip
     return explanations
 
 
@@ -118,9 +107,6 @@ def _most_departing_band(
         row: the one to compare.
         near: (k, 3) fluxes of its neighbours.
     """
-    assert rows.band_counts is not None
-    assert rows.band_errors is not None
-    assert rows.band_areas is not None
     counts, errors, areas = (
         values[row].astype(np.float64)
         for values in (rows.band_counts, rows.band_errors, rows.band_areas)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,38 +36,26 @@ _NEEDED = (
 )
 
 
-def write_detector(
-    target: Path,
-    *,
-    reference: Reference,
-    forest: IsolationForestArrays,
-    variables: Sequence[str],
-    k: int,
-    variable_spread: np.ndarray,
-    levels: Mapping[str, np.ndarray],
-) -> Path:
-    """Write the files of a detector atomically; see `SpecCLIPOutlierDetector` for the arguments.
-
-    Returns:
-        `target`.
-    """
+def write_detector(target: Path, detector: Any) -> Path:
+    """Write the files of a `SpecCLIPOutlierDetector` atomically; return `target`."""
     from safetensors.numpy import save_file
 
+    reference, forest = detector.reference, detector.forest
     tensors = {f"reference.{name}": getattr(reference, name) for name in _BANK}
-    tensors["variable_spread"] = variable_spread
+    tensors["variable_spread"] = detector.variable_spread
     tensors |= {f"forest.{name}": getattr(forest, name) for name in ARRAYS}
-    tensors |= {f"levels.{name}": array for name, array in levels.items()}
+    tensors |= {f"levels.{name}": array for name, array in detector.levels.items()}
     tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     config = {
         "format": FORMAT,
         "version": VERSION,
         "hf_specclip": __version__,
-        "k": k,
-        "variables": list(variables),
+        "k": detector.k,
+        "variables": list(detector.variables),
         "rows": len(reference.groups),
         "forest_width": forest.n_features,
         "forest_expected": forest.expected,
-        "levels": {name: len(array) for name, array in levels.items()},
+        "levels": {name: len(array) for name, array in detector.levels.items()},
     }
     with atomic_folder(target) as partial:
         write_json(partial / CONFIG_FILE, config)

@@ -36,14 +36,14 @@ class OutlierRows:
     """
 
     spectrum: np.ndarray
-    text: np.ndarray | None = None
+    text: Any = None
     variables: Mapping[str, np.ndarray] = field(default_factory=dict)
-    band_counts: np.ndarray | None = None
-    band_errors: np.ndarray | None = None
-    band_areas: np.ndarray | None = None
-    names: Sequence[str] | np.ndarray | None = None
-    classes: Sequence[str | None] | np.ndarray | None = None
-    groups: Sequence[Any] | np.ndarray | None = None
+    band_counts: Any = None
+    band_errors: Any = None
+    band_areas: Any = None
+    names: Any = None
+    classes: Any = None
+    groups: Any = None
 
     def __len__(self) -> int:
         return len(self.spectrum)
@@ -57,12 +57,9 @@ class OutlierRows:
             is_list = isinstance(values, list | tuple)
             return np.asarray(values, dtype=object if is_list else None)[rows]
 
-        fields = {
-            name: select(values) for name, values in vars(self).items() if name != "variables"
-        }
-        return OutlierRows(
-            variables={name: np.asarray(x)[rows] for name, x in self.variables.items()}, **fields
-        )
+        fields = {name: select(x) for name, x in vars(self).items() if name != "variables"}
+        variables = {name: np.asarray(x)[rows] for name, x in self.variables.items()}
+        return OutlierRows(variables=variables, **fields)
 
     def checked(self) -> OutlierRows:
         """Return the rows with every attribute an array of the right shape.

@@ -7,7 +7,6 @@ processes; which of them made a file leaves no trace in it. The files together a
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from tqdm.auto import tqdm
 from hf_specclip.cli.run_command import run_command
 from hf_specclip.errors import SpecCLIPError
 from hf_specclip.storage import atomic_file, remove_partial, write_json
-from specclip_training.engine.checkpoint import CheckpointError, check_identity
+from specclip_training.engine.checkpoint import CheckpointError, read_record
 
 # pyarrow and datasets skip names that begin with an underscore.
 JOB_FILE = "_job.json"
@@ -88,20 +87,12 @@ def call_job(
 def _check_folder(folder: Path, identity: Mapping[str, Any]) -> None:
     """Mark a new folder as this job's, and refuse one of another."""
     folder.mkdir(parents=True, exist_ok=True)
-    job = folder / JOB_FILE
-    if not job.is_file():
-        foreign = sorted(path.name for path in folder.iterdir() if path.name[0] != ".")
-        if foreign:
-            raise CheckpointError(
-                f"{folder} holds {foreign[0]}, which this command did not write: choose "
-                "another --output"
-            )
-        write_json(job, identity)
+    if read_record(folder / JOB_FILE, identity) is not None:
         return
-    try:
-        saved = json.loads(job.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    foreign = sorted(path.name for path in folder.iterdir() if path.name[0] != ".")
+    if foreign:
         raise CheckpointError(
-            f"{job} cannot be read ({error}): remove {folder} to start again"
-        ) from None
-    check_identity(saved, identity, folder)
+            f"{folder} holds {foreign[0]}, which this command did not write: choose another "
+            "--output"
+        )
+    write_json(folder / JOB_FILE, {"identity": identity})

@@ -80,13 +80,19 @@ class Run:
         return self.output / CHECKPOINTS / stage
 
 
+def text_parser(
+    description: str, epilog: str = "", name: str | None = None
+) -> argparse.ArgumentParser:
+    """Return a parser whose texts are laid out as they are printed."""
+    style = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(
+        name, description=description, epilog=epilog, formatter_class=style
+    )
+
+
 def parser(description: str, epilog: str) -> argparse.ArgumentParser:
     """Return a parser with the options of all training commands."""
-    options = argparse.ArgumentParser(
-        description=description,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    options = text_parser(description, epilog)
     options.add_argument(
         "--config",
         required=True,

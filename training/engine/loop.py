@@ -10,7 +10,7 @@ import contextlib
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
@@ -47,6 +47,7 @@ class Task(Protocol):
 
     Attributes:
         stage: its name, part of every seed.
+        pairs: the dataset; a task without one gives its own `order`.
         model: trained and checkpointed.
         n_rows: rows to train on.
         global_loss: the loss of `module` is over the batch of all processes together (a
@@ -56,6 +57,7 @@ class Task(Protocol):
     """
 
     stage: str
+    pairs: Any
     model: torch.nn.Module
     n_rows: int
     global_loss: bool
@@ -63,12 +65,14 @@ class Task(Protocol):
 
     def order(self, seed: int) -> Order:
         """Return the order of the rows."""
+        return self.pairs.splits["train"].order(seed, self.stage)
 
     def module(self) -> torch.nn.Module:
         """Return a module over the model's parameters that maps a batch to its loss."""
 
     def lr_scale(self, name: str) -> float:
         """Return the learning rate of a parameter of `model`, as a share of the preset's."""
+        return 1.0
 
     def batch(self, rows: np.ndarray, draws: Draws) -> dict[str, torch.Tensor]:
         """Return the inputs of these rows, augmented by `draws`; called from another thread."""
@@ -209,14 +213,10 @@ class _Training:
     def run(self, progress: bool) -> None:
         """Take the steps that are left."""
         result, settings = self.result, self.settings
-        hidden = not (progress and self.accelerator.is_main_process)
         bar = tqdm(
-            total=self.total,
-            initial=result.steps,
-            desc=self.task.stage,
-            unit="step",
-            disable=hidden,
-        )
+            total=self.total, initial=result.steps, desc=self.task.stage, unit="step",
+            disable=not (progress and self.accelerator.is_main_process),
+        )  # fmt: skip
         started, seconds_before = time.monotonic(), result.seconds
         self.module.train()
         # The next batch is made while the model works on this one.
@@ -231,8 +231,10 @@ class _Training:
                 last = result.steps == self.total
                 if last or result.steps % settings.validate_every == 0:
                     self.validate()
-                    _show(bar, result.history[-1], self.task.criterion)
-                    last = last or _out_of_patience(result, settings)
+                    shown = [("loss", "train_loss"), (self.task.criterion, self.task.criterion)]
+                    bar.set_postfix({n: f"{result.history[-1][key]:.4g}" for n, key in shown})
+                    worse = sum(entry["step"] > result.best_step for entry in result.history)
+                    last = last or worse >= (settings.patience or math.inf)
                 if last or result.steps % settings.checkpoint_every == 0:
                     self.train_loss.collect(result.steps)
                     result.seconds = seconds_before + time.monotonic() - started
@@ -421,13 +423,9 @@ def _optimizer(task: Task, settings: StageSettings) -> torch.optim.Optimizer:
     if not groups:
         raise TrainingError(f"{task.stage}: the model has nothing left to train")
     optimizer = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
-    return optimizer(
-        [
-            {"params": parameters, "rate": rate, "weight_decay": decay}
-            for (rate, decay), parameters in groups.items()
-        ],
-        lr=settings.lr,
-    )
+    named = [{"params": parameters, "rate": rate, "weight_decay": decay}
+             for (rate, decay), parameters in groups.items()]  # fmt: skip
+    return optimizer(named, lr=settings.lr)
 
 
 @contextlib.contextmanager
@@ -444,22 +442,3 @@ def _explain_lost_process(accelerator: Accelerator, stage: str) -> Iterator[None
             "of memory, or an error of its own above). Give the same command again: it goes on "
             "from the last checkpoint"
         ) from error
-
-
-def _out_of_patience(result: FitResult, settings: StageSettings) -> bool:
-    if settings.patience is None:
-        return False
-    return sum(entry["step"] > result.best_step for entry in result.history) >= settings.patience
-
-
-def _show(bar: tqdm, entry: dict[str, float], criterion: str) -> None:
-    values = {"loss": entry["train_loss"], criterion: entry[criterion]}
-    bar.set_postfix({name: f"{value:.4g}" for name, value in values.items()})
-
-
-def metric_history(
-    history: Iterable[dict[str, float]], name: str
-) -> tuple[list[float], list[float]]:
-    """Return the steps and values of one figure of a history, for a curve."""
-    entries = [entry for entry in history if name in entry]
-    return [entry["step"] for entry in entries], [entry[name] for entry in entries]

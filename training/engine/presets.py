@@ -354,14 +354,12 @@ def _apply_override(content: dict[str, Any], override: str) -> None:
         raise PresetError(f"--set {override}: the value is not valid YAML: {error}") from None
 
 
-def _key(override: str) -> str:
-    return override.partition("=")[0]
-
-
 def _explain(problem: Any, file: str, overrides: Sequence[str]) -> str:
     """Describe a validation error, with the override or file that it comes from."""
     key = ".".join(map(str, problem["loc"]))
-    matches = (o for o in reversed(overrides) if o.startswith(key) or key.startswith(_key(o)))
+    matches = (
+        o for o in reversed(overrides) if o.startswith(key) or key.startswith(o.partition("=")[0])
+    )
     source = next((f"--set {override}" for override in matches), file)
     if problem["type"] == "unexpected_keyword_argument":
         *parents, name = problem["loc"]

@@ -8,14 +8,13 @@ such as the logarithm of a temperature: where weights are sharded, scalars are v
 from __future__ import annotations
 
 import copy
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
-
-from specclip_training.engine.checkpoint import flatten_optimizer, restore_optimizer
 
 
 def is_sharded(accelerator: Accelerator) -> bool:
@@ -54,8 +53,12 @@ def gather_tensors(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tenso
 
 
 def gather_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """Return the state of an optimizer as full tensors; all processes must call."""
-    return gather_tensors(flatten_optimizer(optimizer))
+    """Return the state of an optimizer as full tensors; all processes must call.
+
+    Settings (learning rates and the like) are left out: they follow from the preset and the step.
+    """
+    state = optimizer.state_dict()["state"].items()
+    return gather_tensors({f"{i}.{name}": x for i, part in state for name, x in part.items()})
 
 
 @torch.no_grad()
@@ -79,13 +82,14 @@ def load_full_optimizer(
 ) -> None:
     """Load what `gather_optimizer` gave, for parameters sharded or not."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    state = {}
+    state: dict[int, dict[str, torch.Tensor]] = defaultdict(dict)
     for key, value in tensors.items():
-        parameter = parameters[int(key.partition(".")[0])]
+        index, _, name = key.partition(".")
+        parameter = parameters[int(index)]
         # Moments have the shape of their parameter; a count of steps has none.
-        is_moment = value.numel() == parameter.numel() and not key.endswith(".step")
-        state[key] = shard_like(value, parameter) if is_moment else value
-    restore_optimizer(optimizer, state)
+        is_moment = value.numel() == parameter.numel() and name != "step"
+        state[int(index)][name] = shard_like(value, parameter) if is_moment else value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": dict(state)})
 
 
 def shard_like(value: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

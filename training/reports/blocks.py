@@ -80,7 +80,7 @@ class Study:
 
 
 def skipped_study(title: str, reason: str) -> Study:
-    """Return the result of a study that could not be made, with the reason."""
+    """Return the result of a study that was not possible, with the reason."""
     return Study({"skipped": reason}, [Section(title, [Paragraph(f"Not measured: {reason}.")])])
 
 

@@ -7,16 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from hf_specclip.formatting import format_metric, format_with_interval
-from specclip_training.reports.blocks import (
-    Figure,
-    Paragraph,
-    Section,
-    Table,
-    metric_title,
-)
+from specclip_training.reports.blocks import Figure, Paragraph, Section, Table, metric_title
 from specclip_training.reports.retrieval import TITLES
 
-# Methods that choose among or combine others: the ones a user would run.
+# Words in the names of mixtures, which have a table by variable.
 _COMBINED = ("moe", "gate", "select")
 
 
@@ -32,9 +26,9 @@ def comparison_sections(metrics: Mapping[str, Any], figures: Mapping[str, Path])
     about = Paragraph(
         f"{'**Simulated.** ' if metrics['simulated'] else ''}All runs share data and splits "
         f"(`{metrics['dataset']}`, fingerprint `{metrics['dataset_fingerprint']}`), measured on "
-        f"the {word}`test` split. Several seeds are given by their median. Intervals are 95 % "
-        f"bootstrap intervals over groups; differences to `{first}` are paired query by query on "
-        "the same draws, and in bold where the interval excludes 0."
+        f"the {word}`test` split. A preset with several seeds is represented by their median. "
+        f"Intervals are 95 % bootstrap intervals over groups; differences to `{first}` are paired "
+        "by query on the same draws, and in bold where the interval excludes 0."
     )
     runs = Table(
         ["preset", "runs", "seeds", "text embedder"],
@@ -50,7 +44,7 @@ def comparison_sections(metrics: Mapping[str, Any], figures: Mapping[str, Path])
         section = Section(f"Retrieval, {title}", [_retrieval(retrieval, first)])
         if direction in figures:
             lines = "chance and the ideal observer" if "ideal" in retrieval else "chance"
-            caption = f"Recall@k% against k with its 95 % band, beside {lines} ({word}{title})."
+            caption = f"Recall@k% against k with its 95 % band, {lines} ({word}{title})."
             section.blocks.append(Figure(figures[direction], caption))
         sections.append(section)
     if metrics["regression"]:
@@ -80,9 +74,9 @@ def _regression(regression: Mapping[str, Any], first: str) -> Section:
     for label, methods in regression["gain"].items():
         names = list(next(iter(methods.values())))
         about = (
-            f"Mean over {len(regression['n_rows'])} variables of 1 − MAE / MAE of `{first}`: rows "
-            f"are methods of `{label}`, columns those of `{first}`. Above 0, `{label}` has the "
-            "smaller errors."
+            f"Mean over {len(regression['n_rows'])} variables of 1 − MAE / MAE of `{first}`. Rows "
+            f"are methods of `{label}`, columns those of `{first}`; positive where `{label}` has "
+            "the smaller errors."
         )
         rows = [
             [method, *(format_with_interval(gains[name]["mean"]) for name in names)]

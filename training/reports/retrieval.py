@@ -8,22 +8,17 @@ from typing import Any
 
 from hf_specclip.evaluation import plot_recall_curve
 from hf_specclip.formatting import format_metric, format_with_interval
-from specclip_training.reports.blocks import (
-    Figure,
-    Paragraph,
-    Section,
-    Table,
-    metric_title,
-)
+from specclip_training.reports.blocks import Figure, Paragraph, Section, Table, metric_title
 
 TITLES = {"spectrum_to_text": "spectrum → text", "text_to_spectrum": "text → spectrum"}
 IDEAL = "ideal observer"
 
 
 def retrieval_sections(
-    models: Mapping[str, Mapping[str, Any]],
+    label: str,
+    figures: Mapping[str, Mapping[str, Any]],
     curves: Mapping[str, Mapping[str, Mapping[str, Any]]],
-    figures: Path,
+    folder: Path,
     *,
     simulated: bool,
     ideal: Mapping[str, Any] | None = None,
@@ -31,58 +26,57 @@ def retrieval_sections(
     """Write the paper's table 1 and figure 2, one section for each direction.
 
     Args:
-        models: `evaluate_retrieval`'s figures by label (a preset, the ensemble).
+        label: name of the model.
+        figures: `evaluate_ranks`' of it.
         curves: `recall_curve`'s by direction and label; the label `IDEAL` is the ideal observer's.
             A direction may be absent.
-        figures: folder for `recall_DIRECTION.png`, below the report's.
+        folder: folder for `recall_DIRECTION.png`, below the report's.
         simulated: True where the data are.
-        ideal: the ideal observer's figures, in the form of `models`' values; None where the data
-            have none.
+        ideal: the ideal observer's figures, in the form of `figures`; None where there are none.
     """
     word = "simulated " if simulated else ""
     about = (
-        f"Measured on the {word}`test` split. A hit is a rank within the top k % of the "
-        "gallery, rounded up to whole entries; each distinct text stands in it once. Intervals "
-        "are 95 % bootstrap intervals over groups; chance is a gallery in random order."
+        f"Measured on the {word}`test` split. A hit is a rank within the top k % of the gallery, "
+        "rounded up to whole entries; each distinct text appears once in it. Intervals are 95 % "
+        "bootstrap intervals over groups; chance is a gallery in random order."
     )
     if ideal:
         about += (
-            " The ideal observer ranks by the exact likelihood of the spectrum under each text's "
-            "statements: an upper limit for any model."
+            " The ideal observer ranks by the exact likelihood of the spectrum under the "
+            "statements of each text: an upper limit for any model."
         )
     sections: list[Section] = []
     for direction, title in TITLES.items():
         section = Section(f"Retrieval, {title}", [] if sections else [Paragraph(about)])
-        section.blocks.append(retrieval_table(models, direction, (ideal or {}).get(direction)))
-        if at_chance := _at_chance(models, direction):
+        limit = (ideal or {}).get(direction)
+        section.blocks.append(retrieval_table(label, figures[direction], limit))
+        recalls = {n: f for n, f in figures[direction].items() if n.startswith("recall")}
+        at_chance = [metric_title(n) for n, f in recalls.items() if f["low"] <= f["chance"]]
+        if at_chance:
             text = f"**Consistent with chance** (inside the interval): {', '.join(at_chance)}."
             section.blocks.append(Paragraph(text))
         if drawn := curves.get(direction):
-            path = figures / f"recall_{direction}.png"
+            path = folder / f"recall_{direction}.png"
             plot_curves(drawn, path, f"{word}{title}")
             lines = "chance and the ideal observer" if IDEAL in drawn else "chance"
-            caption = f"Recall@k% against k with its 95 % band, beside {lines} ({word}test)."
+            caption = f"Recall@k% against k with its 95 % band, {lines} ({word}test)."
             section.blocks.append(Figure(path, caption))
         sections.append(section)
     return sections
 
 
 def retrieval_table(
-    models: Mapping[str, Mapping[str, Any]],
-    direction: str,
-    ideal: Mapping[str, Any] | None = None,
+    label: str, figures: Mapping[str, Any], ideal: Mapping[str, Any] | None = None
 ) -> Table:
-    """Write one direction's figures as a table: a row for each model, the ideal, and chance."""
-    first = next(iter(models.values()))[direction]
-    names = [name for name, figure in first.items() if isinstance(figure, Mapping)]
-    figures = {label: metrics[direction] for label, metrics in models.items()}
-    figures |= {IDEAL: ideal} if ideal else {}
+    """Write the figures of one direction as a table of the model, the ideal observer and chance."""
+    names = [name for name, figure in figures.items() if isinstance(figure, Mapping)]
     rows = [
-        [label, *(_cell(values[name], name) if name in values else "" for name in names)]
-        for label, values in figures.items()
+        [title, *(_cell(values[name], name) if name in values else "" for name in names)]
+        for title, values in ((label, figures), (IDEAL, ideal))
+        if values
     ]
-    rows.append(["chance", *(format_metric(first[name]["chance"], name) for name in names)])
-    queries = f"{first['n_queries']:,} queries, gallery of {first['n_gallery']:,}"
+    rows.append(["chance", *(format_metric(figures[name]["chance"], name) for name in names)])
+    queries = f"{figures['n_queries']:,} queries, gallery of {figures['n_gallery']:,}"
     return Table([queries, *map(metric_title, names)], rows)
 
 
@@ -117,8 +111,8 @@ def writers_section(
         rows.append(row)
     head = ["writer", "queries", "gallery", *(metric_title(name) for name in names)]
     about = (
-        "Each writer's spectra and texts are a gallery of their own. Unseen writers have no text "
-        "in `train`, and no weight was chosen by them."
+        "The texts of each writer are a gallery of their own, searched by their spectra. Unseen "
+        "writers have no text in `train` and had no part in the choice of the weights."
     )
     table = Table([*head, *(["ideal Recall@1%", "share of the ideal"] if ideal else [])], rows)
     return Section(f"Retrieval by writer, {TITLES[direction]}", [Paragraph(about), table])
@@ -135,15 +129,6 @@ def plot_curves(curves: Mapping[str, Mapping[str, Any]], path: Path, subject: st
     path.parent.mkdir(parents=True, exist_ok=True)
     queries = next(iter(curves.values()))["n_queries"]
     plot_recall_curve(curves, path, title=f"Recall@k%, {subject}, {queries:,} queries")
-
-
-def _at_chance(models: Mapping[str, Mapping[str, Any]], direction: str) -> list[str]:
-    return [
-        f"{metric_title(name)} of {label}"
-        for label, metrics in models.items()
-        for name, figure in metrics[direction].items()
-        if name.startswith("recall") and figure["low"] <= figure["chance"]
-    ]
 
 
 def _cell(figure: Mapping[str, Any], name: str) -> str:

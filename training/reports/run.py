@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hf_specclip.formatting import format_metric
 from specclip_training.data.pairs import PairData
 from specclip_training.engine.commands import Run, format_seconds
-from specclip_training.engine.loop import FitResult, metric_history
+from specclip_training.engine.loop import FitResult
 from specclip_training.engine.presets import Preset
 from specclip_training.reports.blocks import Code, Figure, Paragraph, Section, Table
 
@@ -37,62 +38,50 @@ def data_section(pairs: PairData) -> Section:
     if pairs.info.simulated:
         text = f"**Simulated.** {text}: sources, spectra and texts are synthetic"
     text += (
-        ". **Random split over pairs**: groups lie on both sides, so the figures are inflated."
+        ". **Random split over pairs**: groups are cut by it, so the figures are inflated."
         if pairs.leaky
         else ". Splits keep groups together: no source, observation, host or linking paper is in "
         "two of them."
     )
     rows = []
     for name, split in pairs.splits.items():
-        texts, _ = pairs.texts_of(name)
-        groups = len(set(split.groups.tolist()))
-        rows.append([name, f"{len(split):,}", f"{len(texts):,}", f"{groups:,}"])
+        sizes = len(split), len(pairs.texts_of(name)[0]), len(set(split.groups.tolist()))
+        rows.append([name, *(f"{size:,}" for size in sizes)])
     table = Table(["split", "pairs", "distinct texts", "groups"], rows)
     return Section("Data", [Paragraph(text), table])
 
 
 def texts_section(preset: Preset, pairs: PairData) -> Section:
     """Describe the embedding of the texts."""
-    texts = pairs.texts
+    texts, model = pairs.texts, pairs.texts.model or "an unnamed model"
     if texts.sentences is not None:
         text = (
-            f"Each of {len(texts.sentences.vectors):,} distinct sentences is embedded by "
-            f"`{text_model(pairs)}`, with the quantities that it states beside it."
+            f"{len(texts.sentences.vectors):,} distinct sentences are embedded by `{model}`; the "
+            "quantities that a sentence states are a further input."
         )
         return Section("Texts", [Paragraph(text)])
     sections, width = texts.section_mask.shape[1], texts.embeddings.shape[1]
     text = (
-        f"The {sections} sections of each summary are embedded separately by "
-        f"`{text_model(pairs)}` and concatenated ({width:,} numbers)."
+        f"The {sections} sections of each summary are embedded separately by `{model}` and "
+        f"concatenated ({width:,} numbers)."
     )
     if pairs.embedded_here and preset.text.embedder == "offline":
         text += (
             " **The offline embedder replaces OpenAI's Ada-002** of the paper: the dataset has no "
-            "`text_embedding`, and the offline model needs no key."
+            "`text_embedding`, and the offline model requires no API key."
         )
     return Section("Texts", [Paragraph(text)])
-
-
-def text_model(pairs: PairData) -> str:
-    """Return the name of the text embedder."""
-    return pairs.texts.model or "an unnamed model"
 
 
 def training_section(run: Run, stages: Mapping[str, FitResult], figures: Path) -> Section:
     """Tabulate the training stages and plot their losses into `figures`."""
     rows = [
-        [
-            name,
-            f"{stage.steps:,}",
-            f"{stage.best_step:,}",
-            "–" if stage.best is None else f"{stage.best:.4g}",
-            format_seconds(stage.seconds),
-        ]
+        [name, f"{stage.steps:,}", f"{stage.best_step:,}", format_metric(stage.best, spec=".4g"),
+         format_seconds(stage.seconds)]
         for name, stage in stages.items()
-    ]
-    section = Section(
-        "Training", [Table(["stage", "steps", "best step", "best on validation", "time"], rows)]
-    )
+    ]  # fmt: skip
+    head = ["stage", "steps", "best step", "best on validation", "time"]
+    section = Section("Training", [Table(head, rows)])
     if histories := {name: stage.history for name, stage in stages.items() if stage.history}:
         path = figures / "loss_curves.png"
         _plot_losses(histories, {name: stages[name].best_step for name in histories}, path)
@@ -132,7 +121,9 @@ def _plot_losses(
             ("train_loss", "train", "#1f77b4"),
             ("loss", "validation", "#d95f02"),
         ):
-            panel.plot(*metric_history(history, name), label=label, color=colour, lw=1.6)
+            entries = [entry for entry in history if name in entry]
+            points = [[entry[key] for entry in entries] for key in ("step", name)]
+            panel.plot(*points, label=label, color=colour, lw=1.6)
         panel.axvline(best_steps[stage], color="0.5", lw=1, ls="--", label="kept")
         panel.set(title=stage, xlabel="step", ylabel="loss")
         panel.grid(alpha=0.25)

@@ -18,7 +18,8 @@ from hf_specclip import (
     SpecCLIPForSpectrumPreTraining,
     SpecCLIPModel,
 )
-from hf_specclip.storage import atomic_folder, to_json, write_json
+from hf_specclip.evaluation.retrieval import places
+from hf_specclip.storage import to_json
 from specclip_training.data.pairs import PairData, thin
 from specclip_training.data.writers import rows_by_writer, rows_of_choice, unseen_writers
 from specclip_training.engine.checkpoint import (
@@ -28,27 +29,27 @@ from specclip_training.engine.checkpoint import (
     fingerprint,
 )
 from specclip_training.engine.commands import Run
-from specclip_training.engine.draws import Draws, Order
-from specclip_training.engine.loop import FitResult, TrainingError, fit, map_rows
+from specclip_training.engine.draws import Draws
+from specclip_training.engine.loop import FitResult, Task, TrainingError, fit
 from specclip_training.engine.presets import AlignSettings, Preset
-from specclip_training.stages.companions import build_companions, save_model
-from specclip_training.stages.embedding import (
-    EmbeddedPairs,
-    embed_spectra,
-    embed_text_rows,
-    extract_numbers,
-)
+from specclip_training.stages.companions import save_model
+from specclip_training.stages.embedding import DatasetEmbedder, EmbeddedPairs, extract_numbers
 from specclip_training.stages.mini_batches import in_mini_batches
 from specclip_training.stages.pretraining import STAGE as SPECTRUM
-from specclip_training.stages.pretraining import load_result, stage_settings
+from specclip_training.stages.pretraining import load_result, run_identity, stage_settings
 from specclip_training.stages.text_inputs import TEXT_INPUTS, augmented_inputs, text_inputs
 
 STAGE = "align"
 MODEL = "model"
+# Settings that a preset and `SpecCLIPConfig` have under one name.
+SHARED_SETTINGS = (
+    "shared_dim", "projection_hidden_size", "projection_layers", "dropout", "text_dropout",
+    "projection_norm", "contrastive_loss", "multi_positive",
+)  # fmt: skip
 
 
-class AlignTask:
-    """Alignment as a task of the loop (`specclip_training.engine.loop.Task`).
+class AlignTask(Task):
+    """Alignment as a task of the loop.
 
     Args:
         model, extractor: the model to train and the feature extractor of its spectra.
@@ -69,30 +70,22 @@ class AlignTask:
         accelerator: Accelerator,
     ):
         self.model, self.extractor, self.pairs, self.settings = model, extractor, pairs, settings
+        self.embedder = DatasetEmbedder(model, extractor, pairs, accelerator)
         self.criterion = settings.criterion
         self.n_rows = len(pairs.splits["train"])
         # Inputs by split that are the same at every step: latents of a frozen encoder, or numbers.
         self.fixed: dict[str, dict[str, torch.Tensor]] = {}
-        splits = {name: pairs.splits[name] for name in ("train", "validation")}
+        splits = ("train", "validation")
         if settings.freeze_spectrum:
             model.to(accelerator.device).eval()
             with torch.no_grad():
-                for split in splits:
-                    latents = embed_spectra(
-                        model, extractor, pairs, split, accelerator, latents=True
-                    )
-                    self.fixed[split] = {"latents": latents}
+                latents = {name: self.embedder.spectra(name, latents=True) for name in splits}
+            self.fixed = {name: {"latents": values} for name, values in latents.items()}
         elif model.config.spectrum_config.encoder == "mlp" and settings.thinning == 1:
-            self.fixed = {
-                name: extract_numbers(extractor, arrays) for name, arrays in splits.items()
-            }
+            self.fixed = {name: extract_numbers(extractor, pairs.splits[name]) for name in splits}
         by_writer, unseen = rows_by_writer(pairs, "validation"), unseen_writers(pairs)
         self.seen = rows_of_choice(pairs)
         self.unseen = [by_writer[name] for name in unseen if name in by_writer]
-
-    def order(self, seed: int) -> Order:
-        """See `Task.order`."""
-        return self.pairs.splits["train"].order(seed, self.stage)
 
     def module(self) -> torch.nn.Module:
         """See `Task.module`."""
@@ -116,7 +109,7 @@ class AlignTask:
 
     def validate(self, accelerator: Accelerator) -> dict[str, float]:
         """See `Task.validate`."""
-        return self.figures(self.embedded(accelerator))
+        return self.figures(self.embedded())
 
     def figures(self, embedded: EmbeddedPairs) -> dict[str, float]:
         """Measure `validation`.
@@ -126,29 +119,23 @@ class AlignTask:
         """
         seen = embedded.subset(self.seen)
         figures = {"loss": self._loss(seen), **rank_figures(seen)}
-        others = [rank_figures(embedded.subset(rows)) for rows in self.unseen]
-        if others:
-            figures |= {
-                f"unseen {name}": float(np.mean([other[name] for other in others]))
-                for name in others[0]
-            }
+        if others := [rank_figures(embedded.subset(rows)) for rows in self.unseen]:
+            for name in others[0]:
+                figures[f"unseen {name}"] = float(np.mean([other[name] for other in others]))
         return figures
 
-    def embedded(self, accelerator: Accelerator) -> EmbeddedPairs:
+    def embedded(self) -> EmbeddedPairs:
         """Embed `validation` in the shared space."""
         texts, owner = self.pairs.texts_of("validation")
-        points = embed_text_rows(self.model, self.pairs, texts, accelerator)
+        points = self.embedder.texts(texts)
         if inputs := self.fixed.get("validation"):
-
-            def embed(rows: np.ndarray) -> torch.Tensor:
-                batch = {name: v[rows].to(accelerator.device) for name, v in inputs.items()}
-                return _embed_spectra(self.model, **batch)
-
-            spectra = map_rows(accelerator, embed, len(owner))
-        else:
-            spectra = embed_spectra(
-                self.model, self.extractor, self.pairs, "validation", accelerator
+            spectra = self.embedder.apply(
+                partial(_embed_spectra, self.model),
+                lambda rows: {name: values[rows] for name, values in inputs.items()},
+                len(owner),
             )
+        else:
+            spectra = self.embedder.spectra("validation")
         if not (spectra.isfinite().all() and points.isfinite().all()):
             raise TrainingError(
                 "the embeddings of validation are no longer finite: lower the learning rate (now "
@@ -199,7 +186,7 @@ def rank_figures(pairs: EmbeddedPairs) -> dict[str, float]:
     return {
         "mean_log_rank": float(np.log(expected).mean()),
         "median_rank_fraction": float(np.median(expected)) / n,
-        **{f"recall@{k}%": float(ranks.hits(math.ceil(k * n / 100)).mean()) for k in (1, 5)},
+        **{f"recall@{k}%": float(ranks.hits(places(k, n)).mean()) for k in (1, 5)},
     }
 
 
@@ -250,12 +237,7 @@ def train_model(
         trained=trained,
     )
     model.to(run.accelerator.device).eval()
-    companions = build_companions(model, extractor, pairs, run)
-    if run.is_main:
-        with atomic_folder(target) as folder:
-            save_model(folder, model, extractor, pairs, companions)
-            write_json(folder / TRAINING_FILE, {"identity": identity, "result": result.to_dict()})
-    run.accelerator.wait_for_everyone()
+    save_model(run, target, task.embedder, {"identity": identity, "result": result.to_dict()})
     return result
 
 
@@ -285,14 +267,7 @@ def build(
     config = SpecCLIPConfig(
         spectrum_config=encoder,
         text_config=_text_config(run.preset, pairs),
-        shared_dim=settings.shared_dim,
-        projection_hidden_size=settings.projection_hidden_size,
-        projection_layers=settings.projection_layers,
-        dropout=settings.dropout,
-        text_dropout=settings.text_dropout,
-        projection_norm=settings.projection_norm,
-        contrastive_loss=settings.contrastive_loss,
-        multi_positive=settings.multi_positive,
+        **{name: getattr(settings, name) for name in SHARED_SETTINGS},
         logit_scale_init_value=-math.log(settings.temperature),
         learn_logit_scale=settings.learn_temperature,
         freeze_spectrum_encoder=run.preset.align.freeze_spectrum,
@@ -313,11 +288,7 @@ def build(
 def identity_of(run: Run, pairs: PairData) -> dict[str, Any]:
     """Return what a checkpoint of the stage must agree on, but for the weights it starts from."""
     return {
-        "stage": STAGE,
-        "seed": run.seed,
-        "max_steps": run.max_steps,
-        "precision": run.preset.precision,
-        "dataset": pairs.fingerprint,
+        **run_identity(run, pairs, STAGE),
         "text_model": pairs.texts.model,
         "text_embeddings": pairs.texts.fingerprint(),
         "align": stage_settings(run.preset.align),

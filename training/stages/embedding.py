@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 
-from hf_specclip import SpecCLIPFeatureExtractor
+from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel
 from hf_specclip.evaluation import MatchRanks, match_ranks
 from specclip_training.data.pairs import PairData, SplitArrays
 from specclip_training.engine.loop import map_rows
@@ -42,61 +44,79 @@ class EmbeddedPairs:
         return EmbeddedPairs(self.spectra[rows], self.texts[texts], owner)
 
 
-def embed_pairs(
-    model: Any,
-    extractor: SpecCLIPFeatureExtractor,
-    pairs: PairData,
-    split: str,
-    accelerator: Accelerator,
-) -> EmbeddedPairs:
-    """Embed the spectra and distinct texts of a split."""
-    rows, owner = pairs.texts_of(split)
-    return EmbeddedPairs(
-        embed_spectra(model, extractor, pairs, split, accelerator),
-        embed_text_rows(model, pairs, rows, accelerator),
-        owner,
-    )
+@dataclass(frozen=True)
+class DatasetEmbedder:
+    """A model, applied to the spectra and texts of a dataset.
 
+    Results are float32 tensors on the CPU of every process.
 
-def embed_spectra(
-    model: Any,
-    extractor: SpecCLIPFeatureExtractor,
-    pairs: PairData,
-    split: str,
-    accelerator: Accelerator,
-    *,
-    latents: bool = False,
-) -> torch.Tensor:
-    """Embed the spectra of a split, on the CPU of every process.
-
-    Returns:
-        (n, D) float32; with `latents` the encoder's (n, latent_dim) before the projection.
+    Attributes:
+        model: a dual encoder, or for `spectra(…, latents=True)` an autoencoder.
+        extractor: its feature extractor.
+        pairs: the dataset, with embedded texts.
+        accelerator: device and processes.
     """
-    encode = model.spectrum_model if latents else model.get_spectrum_features
-    arrays = pairs.splits[split]
 
-    def embed(rows: np.ndarray) -> torch.Tensor:
-        inputs = extractor(arrays.spectra(rows), return_tensors="pt")
-        inputs = {name: values.to(accelerator.device) for name, values in inputs.items()}
-        return encode(**inputs).pooler_output
+    model: Any
+    extractor: SpecCLIPFeatureExtractor
+    pairs: PairData
+    accelerator: Accelerator
 
-    return map_rows(accelerator, embed, len(arrays))
+    @classmethod
+    def from_pretrained(
+        cls, folder: Path, pairs: PairData, accelerator: Accelerator
+    ) -> DatasetEmbedder:
+        """Load the dual encoder of a folder for a dataset."""
+        model = SpecCLIPModel.from_pretrained(folder).to(accelerator.device).eval()
+        return cls(model, SpecCLIPFeatureExtractor.from_pretrained(folder), pairs, accelerator)
 
+    @torch.no_grad()
+    def split(self, split: str) -> EmbeddedPairs:
+        """Embed the spectra and distinct texts of a split."""
+        rows, owner = self.pairs.texts_of(split)
+        return EmbeddedPairs(self.spectra(split), self.texts(rows), owner)
 
-def embed_text_rows(
-    model: Any, pairs: PairData, rows: np.ndarray, accelerator: Accelerator
-) -> torch.Tensor:
-    """Embed some rows of `pairs.texts`: (k, D) float32, on the CPU of every process."""
-    sentences = pairs.texts.sentences
-    # Texts of about the same length go together, as a batch is as wide as its longest.
-    order = np.arange(len(rows)) if sentences is None else np.argsort(sentences.lengths[rows])
+    def spectra(self, split: str, *, latents: bool = False) -> torch.Tensor:
+        """Embed the spectra of a split.
 
-    def embed(batch: np.ndarray) -> torch.Tensor:
-        inputs = text_inputs(pairs.texts, rows[order[batch]])
-        inputs = {name: values.to(accelerator.device) for name, values in inputs.items()}
-        return model.get_text_features(**inputs).pooler_output
+        Returns:
+            (n, D); with `latents` the encoder's (n, latent_dim) before the projection.
+        """
+        encode = self.model.spectrum_model if latents else self.model.get_spectrum_features
+        arrays = self.pairs.splits[split]
 
-    return map_rows(accelerator, embed, len(rows))[np.argsort(order)]
+        def inputs(rows: np.ndarray) -> Mapping[str, torch.Tensor]:
+            return self.extractor(arrays.spectra(rows), return_tensors="pt")
+
+        return self.apply(lambda **batch: encode(**batch).pooler_output, inputs, len(arrays))
+
+    def texts(self, rows: np.ndarray) -> torch.Tensor:
+        """Embed some rows of `pairs.texts`, (k, D)."""
+        texts, encode = self.pairs.texts, self.model.get_text_features
+        # Texts of about the same length go together, as a batch is as wide as its longest.
+        order = np.arange(len(rows))
+        if texts.sentences is not None:
+            order = np.argsort(texts.sentences.lengths[rows])
+        vectors = self.apply(
+            lambda **batch: encode(**batch).pooler_output,
+            lambda batch: text_inputs(texts, rows[order[batch]]),
+            len(rows),
+        )
+        return vectors[np.argsort(order)]
+
+    def apply(
+        self,
+        function: Callable[..., torch.Tensor],
+        inputs: Callable[[np.ndarray], Mapping[str, torch.Tensor]],
+        n_rows: int,
+    ) -> torch.Tensor:
+        """Apply a function to the inputs of batches of rows; see `map_rows`."""
+        device = self.accelerator.device
+
+        def batch(rows: np.ndarray) -> torch.Tensor:
+            return function(**{name: values.to(device) for name, values in inputs(rows).items()})
+
+        return map_rows(self.accelerator, batch, n_rows)
 
 
 def extract_numbers(
@@ -108,13 +128,13 @@ def extract_numbers(
         `spectrum_globals` (n, G) and `input_signature` (n,), and zeros for `spectrum_values`,
         (n, C, n_bins), that take no memory.
     """
-    parts: dict[str, list[torch.Tensor]] = {"spectrum_globals": [], "input_signature": []}
+    numbers: dict[str, list[torch.Tensor]] = {"spectrum_globals": [], "input_signature": []}
     shape: tuple[int, ...] = ()
     for start in range(0, len(arrays), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
         extracted = extractor(arrays.spectra(rows), return_tensors="pt")
         shape = (len(arrays), *extracted["spectrum_values"].shape[1:])
-        for name, values in parts.items():
+        for name, values in numbers.items():
             values.append(extracted[name])
-    joined = {name: torch.cat(values) for name, values in parts.items()}
+    joined = {name: torch.cat(values) for name, values in numbers.items()}
     return {"spectrum_values": torch.zeros(()).expand(shape), **joined}

@@ -21,7 +21,7 @@ from specclip_training.engine.checkpoint import CheckpointError, fingerprint
 from specclip_training.engine.commands import Run
 from specclip_training.engine.loop import FitResult
 from specclip_training.engine.presets import Preset, PresetError, SpectrumSettings, TextSettings
-from specclip_training.stages.alignment import identity_of, train_model
+from specclip_training.stages.alignment import SHARED_SETTINGS, identity_of, train_model
 
 # Sections of a preset that the model decides, and one that is not used.
 _OF_THE_MODEL = ("text", "spectrum", "model", "pretrain")
@@ -69,13 +69,12 @@ def preset_like(
             )
     config = SpecCLIPConfig.from_pretrained(start)
     spectrum, texts = config.spectrum_config, config.text_config
-    names = [field.name for field in dataclasses.fields(preset.model)]
     content = preset.to_dict() | {
         "text": dataclasses.asdict(text_settings(config, embedder)),
         "spectrum": {
             each.name: getattr(spectrum, each.name) for each in dataclasses.fields(SpectrumSettings)
         },
-        "model": {name: getattr(config, name) for name in names if hasattr(config, name)}
+        "model": {name: getattr(config, name) for name in SHARED_SETTINGS}
         | {
             "embedding_dropout": texts.embedding_dropout,
             "text_hidden_size": texts.hidden_size,

@@ -24,8 +24,8 @@ from specclip_training.engine.checkpoint import (
     read_record,
 )
 from specclip_training.engine.commands import Run
-from specclip_training.engine.draws import Draws, Order
-from specclip_training.engine.loop import FitResult, fit, map_rows
+from specclip_training.engine.draws import Draws
+from specclip_training.engine.loop import FitResult, Task, fit, map_rows
 from specclip_training.engine.presets import SpectrumSettings, StageSettings
 from specclip_training.stages.mini_batches import in_mini_batches
 
@@ -34,8 +34,8 @@ STAGE = "spectrum"
 STATISTICS_ROWS = 20_000
 
 
-class SpectrumTask:
-    """Pretraining as a task of the loop (`specclip_training.engine.loop.Task`)."""
+class SpectrumTask(Task):
+    """Pretraining as a task of the loop."""
 
     stage = STAGE
     global_loss = False
@@ -51,17 +51,9 @@ class SpectrumTask:
         self.model, self.extractor, self.pairs, self.settings = model, extractor, pairs, settings
         self.n_rows = len(pairs.splits["train"])
 
-    def order(self, seed: int) -> Order:
-        """See `Task.order`."""
-        return self.pairs.splits["train"].order(seed, self.stage)
-
     def module(self) -> torch.nn.Module:
         """See `Task.module`."""
         return _MeanLoss(self.model, self.settings.mini_batch)
-
-    def lr_scale(self, name: str) -> float:
-        """See `Task.lr_scale`."""
-        return 1.0
 
     def batch(self, rows: np.ndarray, draws: Draws) -> dict[str, torch.Tensor]:
         """See `Task.batch`."""
@@ -164,14 +156,16 @@ def check_bins(settings: SpectrumSettings, pairs: PairData) -> None:
 def identity_of(run: Run, pairs: PairData) -> dict[str, Any]:
     """Return all that decides the weights of this stage."""
     return {
-        "stage": STAGE,
-        "seed": run.seed,
-        "max_steps": run.max_steps,
-        "precision": run.preset.precision,
-        "dataset": pairs.fingerprint,
+        **run_identity(run, pairs, STAGE),
         "spectrum": dataclasses.asdict(run.preset.spectrum),
         "pretrain": stage_settings(run.preset.pretrain),
     }
+
+
+def run_identity(run: Run, pairs: PairData, stage: str) -> dict[str, Any]:
+    """Return the settings outside its own section that decide the result of a stage."""
+    return {"stage": stage, "seed": run.seed, "max_steps": run.max_steps,
+            "precision": run.preset.precision, "dataset": pairs.fingerprint}  # fmt: skip
 
 
 def stage_settings(settings: StageSettings) -> dict[str, Any]:

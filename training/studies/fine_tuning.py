@@ -26,11 +26,12 @@ from specclip_training.engine.draws import Draws
 from specclip_training.engine.presets import Preset, load_preset
 from specclip_training.reports.blocks import Paragraph, Section, Study, Table, metric_title
 from specclip_training.stages.alignment import MODEL, build
+from specclip_training.stages.embedding import DatasetEmbedder
 from specclip_training.stages.fine_tuning import find_start, load_start, preset_like
 from specclip_training.stages.pretraining import STAGE as SPECTRUM
 from specclip_training.stages.pretraining import pretrain
 from specclip_training.stages.trials import TRIALS, Trial, run_trial
-from specclip_training.studies.measure import Sample, embed_split, figure_of, sample_ranks
+from specclip_training.studies.measure import Sample, sample_ranks
 from specclip_training.studies.pair_split import take_rows
 
 SIZES, SEEDS = (100, 300, 1000), 3
@@ -68,7 +69,8 @@ def study_fine_tuning(
         bootstrap = GroupBootstrap(pairs.splits[name].groups, n_bootstrap)
 
         def ranks(folder: Path, name: str = name) -> MatchRanks:
-            return embed_split(folder, pairs, name, run.accelerator).ranks()["spectrum_to_text"]
+            embedder = DatasetEmbedder.from_pretrained(folder, pairs, run.accelerator)
+            return embedder.split(name).ranks()["spectrum_to_text"]
 
         start = ranks(find_start(DEFAULT))
         entries = {(UNTRAINED, 0): sample_ranks([start], KS, bootstrap, np.mean)}
@@ -148,12 +150,12 @@ def _compare(
         row: dict[str, Any] = {"method": method, "pairs": size}
         for name in FIGURES:
             values = {"values": samples[name].seeds.tolist()}
-            row[name] = figure_of(*samples[name][1:], bootstrap) | values
+            row[name] = bootstrap.figure(*samples[name][1:]) | values
         others = {"over_bundled": (UNTRAINED, 0), "over_scratch": (SCRATCH, size)}
         for key, other in others.items():
             if method not in (UNTRAINED, other[0]):
                 one, two = samples[FIGURES[2]], entries[other][FIGURES[2]]
-                row[key] = figure_of(one.value - two.value, one.draws - two.draws, bootstrap)
+                row[key] = bootstrap.figure(one.value - two.value, one.draws - two.draws)
         rows.append(row)
     return {
         "spectra": len(pairs.splits[split]),

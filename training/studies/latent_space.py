@@ -15,7 +15,7 @@ from hf_specclip.evaluation.latent_plots import (
     plot_map_variables,
 )
 from hf_specclip.evaluation.latent_probes import ProbeError, class_probe, value_probe
-from hf_specclip.formatting import format_with_interval
+from hf_specclip.formatting import format_metric, format_with_interval
 from hf_specclip.search.map import map_points, sample_rows
 from specclip_training.reports.blocks import Figure, Paragraph, Section, Study, Table, skipped_study
 from specclip_training.studies.representations import SplitRepresentations, numbers_of
@@ -33,6 +33,7 @@ MAP_VARIABLES = (
     "hard_hs", "hard_hm", "powlaw_gamma", "powlaw_nh", "bb_kt", "apec_kt", "flux_significance_b",
     "var_index_b",
 )  # fmt: skip
+_decimals = partial(format_metric, spec=".2f")
 _with_interval = partial(format_with_interval, spec=".2f")
 _TITLES = {
     "spectrum": "spectrum, before alignment",
@@ -247,7 +248,3 @@ def _verdict(figure: Mapping[str, Any]) -> str:
     if figure["high"] >= METADATA_BOUND:
         return f"below the bound, but the interval reaches over it ({value})"
     return f"below the bound ({value})"
-
-
-def _decimals(value: float | None) -> str:
-    return "–" if value is None or not np.isfinite(value) else f"{value:.2f}"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hf_specclip.evaluation.bootstrap import GroupBootstrap
-from hf_specclip.formatting import format_number, format_with_interval
+from hf_specclip.formatting import format_metric, format_number, format_with_interval
 from hf_specclip.outliers.detector import SpecCLIPOutlierDetector
 from hf_specclip.outliers.explain import OutlierExplanation, explain_outliers
 from hf_specclip.outliers.rows import DETECTORS, OutlierRows, OutlierScores, band_columns
@@ -126,7 +126,8 @@ def _rare_section(
         train, calibration, rows, table=table, describer=describer, k=K, seed=run.seed
     )
     lines = [
-        [f"{name} ({entry['n']})", *(_recall(entry["recall"].get(score)) for score in _SCORES),
+        [f"{name} ({entry['n']})",
+         *(format_metric(entry["recall"].get(score), spec=".0%") for score in _SCORES),
          _TITLES[entry["best"]] if entry["found"] else "cannot be told"]
         for name, entry in results.items() if entry["best"]
     ]  # fmt: skip
@@ -148,10 +149,6 @@ def _rare_section(
     )
     head = ["kind (number)", *(_TITLES[score] for score in _SCORES), "found by"]
     return Section("Outliers: rare sources", [about, Paragraph(text), Table(head, lines)])
-
-
-def _recall(value: float | None) -> str:
-    return "–" if value is None else f"{value:.0%}"
 
 
 def percentiles_by_class(
@@ -182,13 +179,11 @@ def percentiles_by_class(
             continue
         values = percentiles[rows]
         bootstrap = GroupBootstrap(labels[rows], n_bootstrap, seed)
-        low = high = float("nan")
-        if bootstrap.n_groups > 1:
-            low, high = bootstrap.interval(bootstrap.medians(values))
-        lower, upper = np.quantile(values, [0.16, 0.84])
-        figures = {"value": np.median(values), "low": low, "high": high, "lower": lower,
-                   "upper": upper}  # fmt: skip
-        result[name] = {"n": len(rows), **{key: float(x) for key, x in figures.items()}}
+        # One group tells nothing of the spread between groups.
+        draws = bootstrap.medians(values) if bootstrap.n_groups > 1 else np.empty(0)
+        lower, upper = np.quantile(values, [0.16, 0.84]).tolist()
+        figure = bootstrap.figure(np.median(values), draws)
+        result[name] = {"n": len(rows), **figure, "lower": lower, "upper": upper}
     return dict(sorted(result.items(), key=lambda item: -item[1]["value"]))
 
 
@@ -242,10 +237,11 @@ def _compare_quasars(
         bootstrap = GroupBootstrap(groups[chosen], **draws_of)
         medians.append(float(np.median(percentile[chosen])))
         draws.append(bootstrap.medians(percentile[chosen]))
-    low, high = (float(q) for q in np.quantile(draws[0] - draws[1], [0.025, 0.975]))
-    figure = {"value": medians[0] - medians[1], "low": low, "high": high}
+    figure = bootstrap.figure(medians[0] - medians[1], draws[0] - draws[1])
     metrics["quasars_less_other_nuclei"] = figure
-    verdict = "above" if low > 0 else "below" if high < 0 else "not distinguishable from"
+    verdict = "not distinguishable from"
+    if figure["low"] > 0 or figure["high"] < 0:
+        verdict = "above" if figure["low"] > 0 else "below"
     return (
         "The paper finds quasars above other active nuclei; here, by its Isolation Forest, their "
         f"median is {verdict} theirs (difference in percentile "

@@ -9,6 +9,7 @@ memory.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from specclip_training.engine.draws import Draws
 from specclip_training.reports.blocks import Paragraph, Section, Table, metric_title
 
 LEAKY = "leaky"
+_COLUMNS = [field.name for field in dataclasses.fields(SplitArrays) if field.name != "table"]
 # Retrieval that arXiv 2603.04516 reports; it does not say over what its pairs were split.
 PAPER = {"recall@1%": "20%", "recall@5%": "50%", "median_rank_fraction": "4.9%"}
 
@@ -35,13 +37,12 @@ def leaky_split(pairs: PairData, seed: int = 0) -> PairData:
         seed: seed of the draw.
     """
     sizes, all_rows = pairs.sizes, join_splits(pairs)
-    total = len(all_rows)
-    order = Draws(seed, "leaky split", 0).permutation(total)
-    splits, start = {}, 0
-    for name in SPLITS:
-        # In order within the split, as a dataset would be.
-        splits[name] = take_rows(all_rows, np.sort(order[start : start + sizes[name]]))
-        start += sizes[name]
+    order = Draws(seed, "leaky split", 0).permutation(len(all_rows))
+    parts = np.split(order, np.cumsum([sizes[name] for name in SPLITS])[:-1])
+    # In order within the split, as a dataset would be.
+    splits = {
+        name: take_rows(all_rows, np.sort(part)) for name, part in zip(SPLITS, parts, strict=True)
+    }
     split_of_text: dict[int, str] = {}
     for name, split in splits.items():
         for text in np.unique(split.text_ids).tolist():
@@ -64,21 +65,25 @@ def leaky_split(pairs: PairData, seed: int = 0) -> PairData:
 def join_splits(pairs: PairData) -> SplitArrays:
     """Return the rows of all splits, one split after the other."""
     parts = [pairs.splits[name] for name in SPLITS]
-    names = [field.name for field in dataclasses.fields(SplitArrays) if field.name != "table"]
     tables = [part.table.select(parts[0].table.column_names) for part in parts]
-    return SplitArrays(
-        **{name: _concatenate([getattr(part, name) for part in parts]) for name in names},
-        table=pa.concat_tables(tables),
-    )
+    columns: dict[str, Any] = {}
+    for name in _COLUMNS:
+        values = [getattr(part, name) for part in parts]
+        columns[name] = None if any(part is None for part in values) else np.concatenate(values)
+    return SplitArrays(**columns, table=pa.concat_tables(tables))
 
 
 def shared_with_train(pairs: PairData) -> dict[str, float]:
     """Measure the share of the rows of `test` whose source, text or group is also in `train`."""
-    train, rows = pairs.splits["train"], pairs.splits["test"]
+
+    def share(column: Callable[[SplitArrays], np.ndarray]) -> float:
+        train, test = (column(pairs.splits[split]) for split in ("train", "test"))
+        return float(np.isin(test, train).mean()) if len(test) else 0.0
+
     return {
-        "source": _share_in(_sources(train), _sources(rows)),
-        "text": _share_in(train.text_ids, rows.text_ids),
-        "group": _share_in(train.groups, rows.groups),
+        "source": share(lambda split: np.array(split.table["source_name"].to_pylist(), str)),
+        "text": share(lambda split: split.text_ids),
+        "group": share(lambda split: split.groups),
     }
 
 
@@ -121,24 +126,6 @@ def leaky_section(
 
 def take_rows(arrays: SplitArrays, rows: np.ndarray) -> SplitArrays:
     """Return some rows of a split."""
-    return SplitArrays(
-        **{
-            field.name: None if (values := getattr(arrays, field.name)) is None else values[rows]
-            for field in dataclasses.fields(SplitArrays)
-            if field.name != "table"
-        },
-        table=arrays.table.take(pa.array(rows)),
-    )
-
-
-def _concatenate(columns: list[np.ndarray | None]) -> np.ndarray | None:
-    present = [column for column in columns if column is not None]
-    return np.concatenate(present) if len(present) == len(columns) else None
-
-
-def _sources(split: SplitArrays) -> np.ndarray:
-    return np.array(split.table["source_name"].to_pylist(), dtype=str)
-
-
-def _share_in(train: np.ndarray, values: np.ndarray) -> float:
-    return float(np.isin(values, train).mean()) if len(values) else 0.0
+    columns = {name: getattr(arrays, name) for name in _COLUMNS}
+    columns = {name: values if values is None else values[rows] for name, values in columns.items()}
+    return SplitArrays(**columns, table=arrays.table.take(pa.array(rows)))

@@ -12,7 +12,7 @@ import yaml
 from hf_specclip import IndexFilter, SpecCLIPIndex, SpecCLIPModel
 from hf_specclip.describe.answers import Answer, answer_question
 from hf_specclip.evaluation.bootstrap import GroupBootstrap
-from hf_specclip.formatting import format_with_interval
+from hf_specclip.formatting import format_metric, format_with_interval
 from hf_specclip.literature import EmbeddingError
 from hf_specclip.search.filter import Condition, separation
 from hf_specclip.search.index import GALLERY_FOLDER
@@ -176,50 +176,31 @@ def _means(measured: Sequence[Mapping[str, Any]], seed: int) -> list[dict[str, A
     means = []
     for measure in MEASURES:
         for group in (None, *groups):
-            values = np.array(
-                [
-                    row[measure]
-                    for row in measured
-                    if group in (None, row["group"]) and row[measure] is not None
-                ]
-            )
-            if not len(values):
-                continue
-            bootstrap = GroupBootstrap(np.arange(len(values)), seed=seed)
-            low, high = bootstrap.interval(bootstrap.means(values))
-            figure = {"value": float(values.mean()), "low": float(low), "high": float(high)}
-            means.append({"measure": measure, "group": group, "n": len(values), **figure})
+            rows = [row for row in measured if group in (None, row["group"])]
+            values = np.array([row[measure] for row in rows if row[measure] is not None])
+            if len(values):
+                bootstrap = GroupBootstrap(np.arange(len(values)), seed=seed)
+                figure = bootstrap.figure(values.mean(), bootstrap.means(values))
+                means.append({"measure": measure, "group": group, "n": len(values), **figure})
     return means
 
 
 def _section(metrics: Mapping[str, Any], word: str) -> Section:
-    means = [
-        [
-            MEASURES[row["measure"]] if row["group"] is None else f"– {row['group']}",
-            str(row["n"]),
-            format_with_interval(row),
-        ]
-        for row in metrics["means"]
-    ]
-    listed = [
-        [
-            row["ask"],
-            "; ".join(row["understood"]) or "–",
-            *("–" if row[name] is None else f"{row[name]:.0%}" for name in MEASURES),
-        ]
-        for row in metrics["questions"]
-    ]
-    return Section(
-        TITLE,
-        [
-            Paragraph(
-                f"{len(metrics['questions'])} queries written before the model was trained, on the "
-                f"{metrics['sources']:,} {word}sources of `{metrics['split']}`. Precision is that "
-                f"of the first {TOP} results, or of as many as the split contains; 95 % intervals "
-                "from bootstrapping queries. Ranking catalogue classes first uses the labels of "
-                "the gallery; similarity only uses the model."
-            ),
-            Table(["measure", "queries", "mean"], means),
-            Table(["query", "interpretation", *MEASURES], listed),
-        ],
+    means = []
+    for row in metrics["means"]:
+        label = MEASURES[row["measure"]] if row["group"] is None else f"– {row['group']}"
+        means.append([label, str(row["n"]), format_with_interval(row)])
+    listed = []
+    for row in metrics["questions"]:
+        cells = [format_metric(row[name], spec=".0%") for name in MEASURES]
+        listed.append([row["ask"], "; ".join(row["understood"]) or "–", *cells])
+    about = (
+        f"{len(metrics['questions'])} queries written before the model was trained, on the "
+        f"{metrics['sources']:,} {word}sources of `{metrics['split']}`. Precision is that of the "
+        f"first {TOP} results, or of as many as the split contains; 95 % intervals from "
+        "bootstrapping queries. Ranking catalogue classes first uses the labels of the gallery; "
+        "similarity only uses the model."
     )
+    tables = [Table(["measure", "queries", "mean"], means),
+              Table(["query", "interpretation", *MEASURES], listed)]  # fmt: skip
+    return Section(TITLE, [Paragraph(about), *tables])

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from accelerate import Accelerator
 
 from hf_specclip import (
     VARIABLES,
@@ -28,7 +27,7 @@ from hf_specclip.models.variables_specclip import HARDNESS_BANDS
 from specclip_training.data.pairs import SPLITS, PairData, SplitArrays
 from specclip_training.engine.commands import Run
 from specclip_training.stages.alignment import MODEL
-from specclip_training.stages.embedding import embed_spectra, embed_text_rows
+from specclip_training.stages.embedding import DatasetEmbedder
 from specclip_training.stages.pretraining import STAGE as SPECTRUM
 
 REPRESENTATION_VIEWS = {
@@ -134,8 +133,7 @@ class RunRepresentations(Mapping[str, SplitRepresentations]):
         if not len(self._pairs.splits[split]):
             return self["train"].no_rows()
         if split not in self._computed:
-            accelerator = self._run.accelerator
-            self._computed[split] = _of_split(*self._models, self._pairs, split, accelerator)
+            self._computed[split] = self._of_split(split)
         return self._computed[split]
 
     def __iter__(self) -> Iterator[str]:
@@ -144,48 +142,42 @@ class RunRepresentations(Mapping[str, SplitRepresentations]):
     def __len__(self) -> int:
         return len(SPLITS)
 
+    @torch.no_grad()
+    def _of_split(self, split: str) -> SplitRepresentations:
+        from specclip_datasets.contract import variable_units  # here: it brings `datasets` along
 
-@torch.no_grad()
-def _of_split(
-    pretrained: SpecCLIPForSpectrumPreTraining | None,
-    model: SpecCLIPModel,
-    extractor: SpecCLIPFeatureExtractor,
-    pairs: PairData,
-    split: str,
-    accelerator: Accelerator,
-) -> SplitRepresentations:
-    from specclip_datasets.contract import variable_units  # here: it brings `datasets` along
-
-    arrays, texts = pairs.splits[split], pairs.texts
-    ids, owner = pairs.texts_of(split)
-    settings = (extractor, pairs, split, accelerator)
-    before = embed_spectra(pretrained or model, *settings, latents=True).numpy()
-    same = pretrained is None or model.config.freeze_spectrum_encoder
-    units = variable_units(pairs.info.domain)
-    return SplitRepresentations(
-        spectrum=before,
-        encoder=before if same else embed_spectra(model, *settings, latents=True).numpy(),
-        text=texts.features(arrays.text_ids),
-        has_text=texts.section_mask[arrays.text_ids].any(axis=1),
-        shared_spectrum=embed_spectra(model, *settings).numpy(),
-        shared_text=embed_text_rows(model, pairs, ids, accelerator).numpy()[owner],
-        features=_features(extractor, arrays),
-        targets={name: numbers_of(arrays.table, name) for name in units},
-        lower={name: numbers_of(arrays.table, f"{name}_lolim") for name in units},
-        upper={name: numbers_of(arrays.table, f"{name}_hilim") for name in units},
-        groups=arrays.groups,
-        text_ids=arrays.text_ids,
-        classes=(
-            np.array(arrays.table["source_class"].to_pylist(), dtype=object)
-            if "source_class" in arrays.table.column_names
-            else np.full(len(arrays), None)
-        ),
-        table=arrays.table,
-        units=units,
-        energy_range=pairs.info.energy_range,
-        bands=tuple((low, high) for low, high in extractor.bands),
-        feature_names=GLOBALS[global_features_kind(extractor.input_kind)],
-    )
+        pairs, (pretrained, model, extractor) = self._pairs, self._models
+        arrays, texts = pairs.splits[split], pairs.texts
+        ids, owner = pairs.texts_of(split)
+        aligned = DatasetEmbedder(model, extractor, pairs, self._run.accelerator)
+        first = replace(aligned, model=pretrained or model)
+        before = first.spectra(split, latents=True).numpy()
+        same = pretrained is None or model.config.freeze_spectrum_encoder
+        units = variable_units(pairs.info.domain)
+        return SplitRepresentations(
+            spectrum=before,
+            encoder=before if same else aligned.spectra(split, latents=True).numpy(),
+            text=texts.features(arrays.text_ids),
+            has_text=texts.section_mask[arrays.text_ids].any(axis=1),
+            shared_spectrum=aligned.spectra(split).numpy(),
+            shared_text=aligned.texts(ids).numpy()[owner],
+            features=_features(extractor, arrays),
+            targets={name: numbers_of(arrays.table, name) for name in units},
+            lower={name: numbers_of(arrays.table, f"{name}_lolim") for name in units},
+            upper={name: numbers_of(arrays.table, f"{name}_hilim") for name in units},
+            groups=arrays.groups,
+            text_ids=arrays.text_ids,
+            classes=(
+                np.array(arrays.table["source_class"].to_pylist(), dtype=object)
+                if "source_class" in arrays.table.column_names
+                else np.full(len(arrays), None)
+            ),
+            table=arrays.table,
+            units=units,
+            energy_range=pairs.info.energy_range,
+            bands=tuple((low, high) for low, high in extractor.bands),
+            feature_names=GLOBALS[global_features_kind(extractor.input_kind)],
+        )
 
 
 def _features(extractor: SpecCLIPFeatureExtractor, arrays: SplitArrays) -> np.ndarray:

@@ -137,9 +137,7 @@ def _information(
         population = np.asarray(train.targets[name], np.float64)
         gain = information_gain(quantiles, QUANTILE_LEVELS, targets[:, column], population)
         known = np.isfinite(gain)
-        if not known.any():
-            continue
-        bootstrap = GroupBootstrap(np.asarray(groups)[known], n_bootstrap, 0)
-        low, high = bootstrap.interval(bootstrap.means(gain[known]))
-        result[name] = {"value": float(gain[known].mean()), "low": low, "high": high}
+        if known.any():
+            bootstrap = GroupBootstrap(np.asarray(groups)[known], n_bootstrap)
+            result[name] = bootstrap.figure(gain[known].mean(), bootstrap.means(gain[known]))
     return result
