@@ -58,22 +58,17 @@ def ceiling_of(run: Run, pairs: PairData, split: str, *, members: int = MEMBERS)
     folder = (run.cache_dir or default_cache_dir()) / _FOLDER
     paths = folder / f"{digest}.json", folder / f"{digest}.safetensors"
     if not all(path.is_file() for path in paths):
+        rows = pairs.splits[split]
         ceiling = measure_ceiling(
-            pairs.info,
-            pairs.splits[split].table,
-            text_of_spectrum=pairs.texts_of(split)[1],
-            groups=pairs.splits[split].groups,
-            members=members,
-            ks=settings.ks,
-            n_bootstrap=settings.n_bootstrap,
+            pairs.info, rows.table, text_of_spectrum=pairs.texts_of(split)[1], groups=rows.groups,
+            members=members, ks=settings.ks, n_bootstrap=settings.n_bootstrap,
             progress=run.is_main,
-        )
+        )  # fmt: skip
         if run.is_main:
             write_tensors(paths[1], ceiling.ranks)
             write_json(paths[0], ceiling.metrics)
         return ceiling
-    metrics = read_json(paths[0])
-    return Ceiling(metrics, load_file(paths[1]))
+    return Ceiling(read_json(paths[0]), load_file(paths[1]))
 
 
 def ceiling_section(metrics: Mapping[str, Any]) -> Section:

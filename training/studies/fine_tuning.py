@@ -1,9 +1,9 @@
-"""Fine-tuning of the bundled model beside training from scratch, on more and more pairs.
+"""Learning curves: fine-tuning of the bundled model against training from scratch.
 
-Every training has the same steps, batches and early stopping (`configs/fine_tune.yaml`); one from
-scratch has the architecture and learning rate of the preset, and an encoder pretrained on the same
-pairs. `validation`, whole at every size, picks the weights; the split measured on is read once,
-when all is trained.
+All trainings have the same steps, batches and early stopping (`configs/fine_tune.yaml`). Training
+from scratch has the architecture and learning rate of the preset, and an encoder pretrained on the
+same pairs. The weights are selected on the whole `validation` at every size; the split measured on
+is read once, after all trainings.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +57,12 @@ def study_fine_tuning(
     """
     total = len(pairs.splits["train"])
     sizes = [*(size for size in SIZES if size < total), total]
-    for seed in range(run.seed, run.seed + SEEDS):
-        for size in sizes:
-            part = part_of(pairs, size, seed)
-            for method in METHODS:
-                _train(run, part, method, size, seed)
-                run.say(f"   {method}, {size:,} pairs, seed {seed}: done")
     seeds = range(run.seed, run.seed + SEEDS)
+    for seed, size in product(seeds, sizes):
+        part = part_of(pairs, size, seed)
+        for method in METHODS:
+            _train(run, part, method, size, seed)
+            run.say(f"   {method}, {size:,} pairs, seed {seed}: done")
     metrics: dict[str, Any] = {"sizes": [0, *sizes], "seeds": list(seeds), "simulated": simulated}
     n_bootstrap = run.preset.evaluation.n_bootstrap
     for name in dict.fromkeys(("validation", split)):
@@ -74,23 +74,21 @@ def study_fine_tuning(
 
         start = ranks(find_start(DEFAULT))
         entries = {(UNTRAINED, 0): sample_ranks([start], KS, bootstrap, np.mean)}
-        for method in METHODS:
-            for size in sizes:
-                models = [ranks(_folder(run, method, size, seed) / MODEL) for seed in seeds]
-                entries[method, size] = sample_ranks(models, KS, bootstrap, np.mean)
+        for method, size in product(METHODS, sizes):
+            models = [ranks(_folder(run, method, size, seed) / MODEL) for seed in seeds]
+            entries[method, size] = sample_ranks(models, KS, bootstrap, np.mean)
         n = start.n_gallery
         chance = {f"recall@{k}%": float(start.chance_hits(places(k, n)).mean()) for k in KS}
         chance[FIGURES[2]] = start.chance_median() / n
         metrics[name] = _compare(entries, chance, pairs, name, bootstrap)
-    return Study(
-        metrics, [_section(metrics, name) for name in dict.fromkeys((split, "validation"))]
-    )
+    names = dict.fromkeys((split, "validation"))
+    return Study(metrics, [_section(metrics, name) for name in names])
 
 
 def part_of(pairs: PairData, size: int, seed: int) -> PairData:
-    """Return a dataset whose `train` has `size` pairs, taken from its groups in turn.
+    """Return a dataset whose `train` has `size` pairs, drawn from its groups in turn.
 
-    A smaller part of the same seed lies within a larger one.
+    With the same seed, a smaller part is a subset of a larger one.
     """
     train = pairs.splits["train"]
     order = Draws(seed, "part of train", 0).permutation(len(train))
@@ -109,12 +107,10 @@ def part_of(pairs: PairData, size: int, seed: int) -> PairData:
 
 
 def _train(run: Run, pairs: PairData, method: str, size: int, seed: int) -> None:
-    """Train and save one model, unless it is there."""
-    preset = _preset(run.preset, method)
-    trial = Trial(_folder(run, method, size, seed).name, {"pairs": size}, seed, preset)
-    own = dataclasses.replace(
-        run, preset=preset, seed=seed, output=_folder(run, method, size, seed)
-    )
+    """Train and save one model, unless it has been trained."""
+    preset, folder = _preset(run.preset, method), _folder(run, method, size, seed)
+    trial = Trial(folder.name, {"pairs": size}, seed, preset)
+    own = dataclasses.replace(run, preset=preset, seed=seed, output=folder)
     if method == SCRATCH:
         own.output.mkdir(parents=True, exist_ok=True)
         pretrain(own, pairs)
@@ -171,23 +167,19 @@ def _section(metrics: Mapping[str, Any], split: str) -> Section:
     word = "simulated " if metrics["simulated"] else ""
     about = (
         f"Spectrum → text on {word}`{split}`: {measured['spectra']:,} spectra, "
-        f"{measured['texts']:,} texts, {measured['groups']} groups. Means over "
-        f"{len(seeds)} seeds (parts of `train`, batches and, from scratch, weights) with 95 % "
-        "bootstrap intervals over groups; the last two columns are differences of the median rank, "
-        "paired on the same draws of groups, negative where better."
+        f"{measured['texts']:,} texts, {measured['groups']} groups. Means over {len(seeds)} seeds "
+        "(of the parts of `train`, the batches and, from scratch, the weights) with 95 % bootstrap "
+        "intervals over groups. The last two columns are differences of the median rank, paired "
+        "on the same draws of groups; negative values are better."
     )
     if split == "validation":
-        about += " It picked the weights, so that these figures are biased."
-    rows = [
-        [
-            row["method"],
-            f"{row['pairs']:,}",
-            *(format_with_interval(row[name], name) for name in FIGURES),
-            *(format_with_interval(row[name], sign="+") if name in row else ""
-              for name in ("over_bundled", "over_scratch")),
-        ]
-        for row in measured["rows"]
-    ]  # fmt: skip
+        about += " The weights were selected on it, so these figures are biased."
+    rows = []
+    for row in measured["rows"]:
+        cells = [format_with_interval(row[name], name) for name in FIGURES]
+        cells += [format_with_interval(row[name], sign="+") if name in row else ""
+                  for name in ("over_bundled", "over_scratch")]  # fmt: skip
+        rows.append([row["method"], f"{row['pairs']:,}", *cells])
     rows.append(["chance", "", *(format_metric(measured["chance"][n], n) for n in FIGURES), "", ""])
     head = ["model", "pairs", *map(metric_title, FIGURES), "less bundled", "less from scratch"]
     return Section(f"Fine-tuning, {split}", [Paragraph(about), Table(head, rows)])

@@ -67,7 +67,7 @@ def study_latent_space(subject: Subject) -> Study:
 
 
 def _spaces(subject: Subject) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return the spaces by name, of the split and of `train`; texts at the width of the spectra."""
+    """Return the spaces by name, of the split and of `train`; texts as principal components."""
     from sklearn.decomposition import PCA
 
     _, first = np.unique(subject.train.text_ids, return_index=True)
@@ -97,19 +97,13 @@ def _correlations(
         "correlations": {name: result.to_dict() for name, result in results.items()},
         "paper": {"mean": PAPER_MEAN, "variables": PAPER},
     }
-    summary = Table(
-        ["space", "dimensions", "Pearson, mean of the best", "chance", "paper"],
-        [
-            [
-                _TITLES[name],
-                str(spaces[name].shape[1]),
-                _with_interval(result.mean),
-                _decimals(result.mean["chance"]),
-                _decimals(PAPER_MEAN.get(name)),
-            ]
-            for name, result in results.items()
-        ],
-    )
+    rows = [
+        [_TITLES[name], str(spaces[name].shape[1]), _with_interval(result.mean),
+         _decimals(result.mean["chance"]), _decimals(PAPER_MEAN.get(name))]
+        for name, result in results.items()
+    ]  # fmt: skip
+    head = ["space", "dimensions", "Pearson, mean of the best", "chance", "paper"]
+    summary = Table(head, rows)
     shown = ("spectrum", "text", "shared_spectrum", "shared_text")
     cells = []
     for v, variable in enumerate(subject.rows.targets):
@@ -123,14 +117,14 @@ def _correlations(
     head = ["variable", "rows", *[_TITLES[name] for name in shown], "chance (95 %)", "paper"]
     text = (
         f"Correlation of single dimensions with each variable on the {subject.word}rows of this "
-        "split: the best |ρ| of all dimensions, over the rows where the variable is known, "
-        "averaged over the variables. The best of 64 dimensions correlates with anything, so "
-        "chance stands beside it: values permuted between groups. Intervals (95 %) come from "
-        "resampling groups and hold for the chosen dimension. Texts are cut to "
-        f"{spaces['text'].shape[1]} principal components (fitted on `train`), so that both "
-        "modalities choose among equally many. Single dimensions depend on the axes of the "
-        "training run: a contrastive loss does not change under rotation, so a low figure does "
-        "not mean that a variable is absent."
+        "split: the largest |ρ| of all dimensions, over the rows where the variable is known, "
+        "averaged over the variables. The best of 64 dimensions correlates with anything; chance "
+        "is the same for values permuted between groups. Intervals (95 %) are from resampling "
+        "groups, for the chosen dimension. Texts are reduced to "
+        f"{spaces['text'].shape[1]} principal components (fitted to `train`), so that both "
+        "modalities have a similar number of dimensions. A contrastive loss is invariant under "
+        "rotation, so a low correlation with single dimensions does not mean that a variable is "
+        "absent."
     )
     blocks: list[Any] = [Paragraph(text), summary, Table(head, cells)]
     if path := subject.figure("latent_pearson.png"):
@@ -162,10 +156,11 @@ def _classes(
         for key in ("accuracy", "balanced_accuracy"):
             cells[-1] += [format_with_interval(probe[key]), f"{probe[key]['chance']:.1%}"]
     text = (
-        f"Logistic regression learns {probe['n_classes']} classes on the {probe['n_train']:,} "
-        f"{subject.word}rows of `train` and classifies {probe['n']:,} rows of other groups. Chance "
-        "is always naming the commonest class, and one over the number of classes. Texts often "
-        "state the class outright, so a high figure for texts is no achievement."
+        f"Logistic regression of {probe['n_classes']} classes, fitted to the "
+        f"{probe['n_train']:,} {subject.word}rows of `train` and measured on {probe['n']:,} rows "
+        "of other groups. The baselines are the accuracy of always naming the commonest class, and "
+        "one over the number of classes. Texts often state the class, so a high accuracy for texts "
+        "is expected."
     )
     head = ["space", "accuracy", "majority", "balanced accuracy", "chance"]
     return Section(title, [Paragraph(text), Table(head, cells)]), {"class_probe": metrics}
@@ -175,11 +170,8 @@ def _metadata(subject: Subject) -> tuple[Section, dict[str, Any]]:
     embeddings = ("shared_spectrum", "encoder", "features")
     metrics: dict[str, Any] = {"bound": METADATA_BOUND}
     cells, skipped, verdicts = [], [], []
-    for quantity, column in (
-        ("exposure (log)", "exposure"),
-        ("off-axis angle", "theta"),
-        ("year", "year"),
-    ):
+    quantities = {"exposure (log)": "exposure", "off-axis angle": "theta", "year": "year"}
+    for quantity, column in quantities.items():
         train, test = (numbers_of(split.table, column) for split in (subject.train, subject.rows))
         if column == "exposure":
             train, test = (np.log10(np.where(v > 0, v, np.nan)) for v in (train, test))
@@ -199,12 +191,12 @@ def _metadata(subject: Subject) -> tuple[Section, dict[str, Any]]:
         verdicts.append(f"{quantity} {verdict}")
         cells += [[quantity, _TITLES[name], _with_interval(p)] for name, p in probes.items()]
     text = (
-        "Exposure, off-axis angle and year belong to the observation: an embedding that predicts "
-        "them offers a shortcut to the field, and through the field to its papers. None of them "
-        "is an input, but the number of counts and the flux of a spectrum give the exposure "
-        f"away. Ridge regression is fitted on `train` and predicts {subject.word}rows of other "
-        f"groups. The bound is an R² of {METADATA_BOUND:g} for the spectrum in the shared space; "
-        "the summary features of the counts show how much any use of rate and counts gives away."
+        "Exposure, off-axis angle and year are properties of the observation: an embedding that "
+        "predicts them may identify the field, and through it the papers, instead of the source. "
+        "None of them is an input, but counts and flux of a spectrum determine the exposure. Ridge "
+        f"regression is fitted to `train` and predicts {subject.word}rows of other groups. The "
+        f"bound is an R² of {METADATA_BOUND:g} for the spectrum in the shared space; the summary "
+        "features show the R² that count rate and counts alone give."
     )
     blocks: list[Any] = [Paragraph(text)]
     if verdicts:
@@ -224,8 +216,8 @@ def _maps(subject: Subject) -> tuple[Section, dict[str, Any]]:
         return Section(title), {"maps": metrics}
     positions = map_points(test.shared_spectrum[drawn], seed=subject.draws["seed"])
     text = (
-        f"Map of {len(drawn):,} {subject.word}spectra in the shared space by t-SNE. Only nearness "
-        "has a meaning: not the axes, nor the size of a cluster, nor the gap between two."
+        f"Map of {len(drawn):,} {subject.word}spectra in the shared space by t-SNE. Only "
+        "neighbourhoods are meaningful, not axes, sizes of clusters or distances between them."
     )
     blocks: list[Any] = [Paragraph(text)]
     variables = {
@@ -242,9 +234,7 @@ def _maps(subject: Subject) -> tuple[Section, dict[str, Any]]:
 
 
 def _verdict(figure: Mapping[str, Any]) -> str:
-    value = f"R² {_with_interval(figure)}"
-    if figure["value"] >= METADATA_BOUND:
-        return f"above the bound ({value})"
-    if figure["high"] >= METADATA_BOUND:
-        return f"below the bound, but the interval reaches over it ({value})"
-    return f"below the bound ({value})"
+    verdict = "above the bound" if figure["value"] >= METADATA_BOUND else "below the bound"
+    if figure["value"] < METADATA_BOUND <= figure["high"]:
+        verdict += ", which lies within the interval"
+    return f"{verdict} (R² {_with_interval(figure)})"

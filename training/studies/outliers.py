@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ _SHOWN = ("isolation_forest", "combined")
 
 
 def study_outliers(subject: Subject) -> Study:
-    """Fit a detector on `train` and study a split with it; for `test` it is left in `outliers/`."""
+    """Fit a detector to `train` and apply it to a split; for `test` save it in `outliers/`."""
     run, split = subject.run, subject.split
     train, rows = outlier_rows(subject.train), outlier_rows(subject.rows)
     unseen = [subject.reps[name] for name in ("calibration", "validation") if name != split]
@@ -109,11 +110,11 @@ def _rare_section(
     parts: tuple[OutlierRows, OutlierRows | None, OutlierRows],
     metrics: dict[str, Any],
 ) -> Section:
-    """Write the recall of rare kinds at their real scarcity.
+    """Measure and report the recall of rare kinds at their real abundance.
 
     Args:
         subject: its run has `model/`, and `moe/` for the injected spectra.
-        parts: rows of `train`, for the ranks (or None), and of the split.
+        parts: rows of `train`, rows that ranks are taken among (or None), rows of the split.
         metrics: filled.
     """
     from hf_specclip import Describer
@@ -128,24 +129,24 @@ def _rare_section(
     lines = [
         [f"{name} ({entry['n']})",
          *(format_metric(entry["recall"].get(score), spec=".0%") for score in _SCORES),
-         _TITLES[entry["best"]] if entry["found"] else "cannot be told"]
+         _TITLES[entry["best"]] if entry["found"] else "none"]
         for name, entry in results.items() if entry["best"]
     ]  # fmt: skip
     about = Paragraph(
         f"Detectors are fitted to the {len(train):,} {subject.word}rows of `train`. Percentiles "
-        f"are among the {metrics['reference_rows']:,} rows of {metrics['reference']}"
-        + (", each without its own group" if calibration is None else ", on which nothing was "
-           "trained") + ". The paper's Isolation Forest uses spectrum and text in the shared "
+        f"refer to the {metrics['reference_rows']:,} rows of {metrics['reference']}"
+        + (", each without its own group" if calibration is None else ", which were not used in "
+           "training") + ". The paper's Isolation Forest uses spectrum and text in the shared "
         "space; the combined score is the mean logarithm of the ranks by the forest, by the "
         "distance to the nearest spectra and by the disagreement of spectrum and text."
     )  # fmt: skip
     text = (
-        "Share of the injected sources that lie above the threshold of the top 1 % of the ordinary "
-        "sources; by chance it is 1 %. Rare classes are in the fitted rows as scarce as in the sky "
+        "Share of the injected sources above the threshold of the top 1 % of the ordinary sources; "
+        "chance is 1 %. The fitted rows hold rare classes at their abundance in the sky "
         f"({', '.join(f'{n} {name}' for name, n in SCARCITY.items())} among 10,000). Supersoft "
         "sources and lines of 1 keV equivalent width are simulated with the counts and area of "
-        f"ordinary rows, a wrong text is that of another source. Found: {TIMES_CHANCE:.0f} times "
-        "chance by one of the scores."
+        "ordinary rows; a wrong text is that of another source. The last column names the best "
+        f"score where it reaches {TIMES_CHANCE:.0f} times chance."
     )
     head = ["kind (number)", *(_TITLES[score] for score in _SCORES), "found by"]
     return Section("Outliers: rare sources", [about, Paragraph(text), Table(head, lines)])
@@ -199,29 +200,22 @@ def _class_section(
     }
     metrics["by_class"] = by_class
     if not by_class["combined"]:
-        return Section(title, [Paragraph("No class has five rows: nothing to compare.")])
+        return Section(title, [Paragraph("No class has five rows.")])
     head = ["class", "rows"]
     for name in _SHOWN:
         head += [f"{_TITLES[name]}, median percentile", "68 % of its rows"]
     lines = []
-    for name, entry in by_class["isolation_forest"].items():
-        if name not in by_class["combined"]:
-            continue
-        line = [name, f"{entry['n']:,}"]
-        for detector in _SHOWN:
-            figure = by_class[detector][name]
-            line += [format_with_interval(figure, spec=".0f"),
-                     f"{figure['lower']:.0f} to {figure['upper']:.0f}"]  # fmt: skip
-        lines.append(line)
+    for name in [name for name in by_class["isolation_forest"] if name in by_class["combined"]]:
+        figures = [by_class[detector][name] for detector in _SHOWN]
+        cells = [(format_with_interval(each, spec=".0f"), f"{each['lower']:.0f} to "
+                  f"{each['upper']:.0f}") for each in figures]  # fmt: skip
+        lines.append([name, f"{figures[0]['n']:,}", *chain(*cells)])
     forest = scores.percentile("isolation_forest")
-    blocks: list[Any] = [
-        Paragraph(
-            f"Median percentile of the {subject.word}rows of each class, 50 for a class like the "
-            f"reference. {_compare_quasars(forest, rows, subject.draws, metrics)}"
-        ),
-        Table(head, lines),
-    ]
-    return Section(title, blocks)
+    text = (
+        f"Median percentile of the {subject.word}rows of each class; 50 for a class distributed as "
+        f"the reference. {_compare_quasars(forest, rows, subject.draws, metrics)}"
+    )
+    return Section(title, [Paragraph(text), Table(head, lines)])
 
 
 def _compare_quasars(
@@ -233,7 +227,7 @@ def _compare_quasars(
     for names in (QUASARS, ACTIVE):
         chosen = np.flatnonzero(np.isin(classes, names) & np.isfinite(percentile))
         if len(set(groups[chosen].tolist())) < 2:
-            return "There are not both quasars and other active nuclei to compare."
+            return "Quasars and other active nuclei are not both present."
         bootstrap = GroupBootstrap(groups[chosen], **draws_of)
         medians.append(float(np.median(percentile[chosen])))
         draws.append(bootstrap.medians(percentile[chosen]))
@@ -262,12 +256,12 @@ def _top_section(
     metrics["top"] = [asdict(each) for each in explanations]
     bands = subject.rows.bands
     text = (
-        f"The top 1 % of the {subject.word}rows ({len(explanations)}), highest score first. The "
-        f"band is the one of s, m and h ({', '.join(f'{low:g}–{high:g}' for low, high in bands)} "
-        "along the spectrum) whose net counts depart most from the mean shape of the ten nearest "
-        "sources at this brightness; the variable is the one that departs most from the "
-        "neighbours' median, in robust standard deviations of the reference; the last column is "
-        "the percentile of the disagreement of spectrum and text."
+        f"The top 1 % of the {subject.word}rows ({len(explanations)}), highest score first. Band: "
+        f"the one of s, m and h ({', '.join(f'{low:g}–{high:g}' for low, high in bands)} along the "
+        "spectrum) whose net counts deviate most from the mean shape of the ten nearest sources at "
+        "this brightness. Variable: the one that deviates most from the neighbours' median, in "
+        "robust standard deviations of the reference. Last column: percentile of the disagreement "
+        "of spectrum and text."
     )
     head = ["source", "class", "score", "percentile", "highest in", "nearest", "band", "variable",
             "spectrum against text"]  # fmt: skip

@@ -1,9 +1,8 @@
 """Random split over pairs, which leaks: a warning, not a result.
 
-Most published retrieval figures come from such a split. Detections of one source, sources of one
-field, host or paper then lie on both sides of it, and a model that remembers the field looks like
-one that reads the spectrum. The difference to the split over groups is the part of a figure that is
-memory.
+Most published retrieval figures are of such a split. Detections of one source, and sources of one
+field, host or paper, are then in `train` and `test` alike, and a model that recognises the field
+scores like one that uses the spectrum. The excess over the split over groups measures this leakage.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ PAPER = {"recall@1%": "20%", "recall@5%": "50%", "median_rank_fraction": "4.9%"}
 
 
 def leaky_split(pairs: PairData, seed: int = 0) -> PairData:
-    """Deal the pairs anew into splits of the same sizes, over rows in place of groups.
+    """Split the pairs at random into splits of the same sizes, ignoring groups.
 
     The result is labelled: `leaky` is set, its name and that of its dataset contain the word, and
-    its fingerprint differs, so that no comparison takes it for the leak-free split.
+    its fingerprint differs, so that no comparison mistakes it for the leak-free split.
 
     Args:
         pairs: dataset with or without embedded texts; not changed.
@@ -104,9 +103,9 @@ def leaky_section(
         f"{word}pairs, split at random over pairs. Of its test pairs "
         f"{shared['source']:.0%} have a detection of the same source in `train`, "
         f"{shared['text']:.0%} the same text, {shared['group']:.0%} a member of their group "
-        "(source, field, host or paper). The excess over the split over groups is memory of "
-        "these, which a new source does not have. Quote the left column. The paper does not say "
-        "how it split its pairs, which are of real spectra."
+        "(source, field, host or paper). The excess over the split over groups is leakage, which "
+        "a new source does not have. Quote the left column. The paper does not state how it split "
+        "its pairs, which are of real spectra."
     )
     before, after = leak_free["spectrum_to_text"], leaky["spectrum_to_text"]
     rows = [

@@ -24,9 +24,9 @@ from specclip_training.studies.subject import Subject
 
 TITLE = "Text queries"
 QUESTIONS = CONFIGS / "questions.yaml"
-# Precision among so many sources.
+# Number of results that precision is measured among.
 TOP = 10
-# Degrees by which a position that was read may differ from the one written.
+# Largest difference of an interpreted position or radius from the stated one, degrees.
 _POSITION_ERROR = 1e-3
 # Measures and their labels in the report.
 MEASURES = {
@@ -66,7 +66,7 @@ def measure_questions(
     split: str,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Ask questions and compare the answers with what is fair.
+    """Run text queries and compare their results with the expected ones.
 
     Args:
         index: gallery of the model.
@@ -139,7 +139,7 @@ def _share_within(
 
 
 def _answer_is_right(question: Mapping[str, Any], answer: Answer) -> float | None:
-    """Return 1 where a list is given or refused as it should be."""
+    """Return 1 where results are given or refused as expected."""
     refusal, negated = answer.question.refusal, answer.question.negated
     return {
         "list": float(refusal is None),

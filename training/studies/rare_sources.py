@@ -1,4 +1,4 @@
-"""Injection of rare sources at their real scarcity, and the scores that find each."""
+"""Injection of rare sources at their real abundance, and their recall by each score."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KINDS = (*SCARCITY, SUPERSOFT, STRONG_LINE, WRONG_TEXT)
 INSPECTED = 0.01
 # Injected spectra of a kind, and ordinary ones that are checked.
 _INJECTED = 200
-# A score finds a kind if its recall among the inspected is so many times that of chance.
+# A score finds a kind if its recall among the inspected is this many times chance.
 TIMES_CHANCE = 10.0
 CHECK = "posterior check"
 _IRON = tuple(energy for name, energy in LINES.items() if "Fe K" in name or "Fe XX" in name)
@@ -44,13 +44,13 @@ def rare_source_test(
 ) -> dict[str, Any]:
     """Inject rare kinds of source among the ordinary rows of a split.
 
-    Kinds are a handful in 10,000, so that the threshold of the inspected share is that of the
-    ordinary rows; each injected source counts as if it were alone. Detectors are fitted to rows
-    with the rare classes at their scarcity; the embedding itself was trained with more of them.
+    Rare kinds are a few in 10,000, so the threshold of the inspected share is set by the ordinary
+    rows, and injected sources do not influence each other. Detectors are fitted to rows with the
+    rare classes at their abundance; the embedding itself was trained with more of them.
 
     Args:
         train: rows to fit on, with classes.
-        calibration: for the ranks that the combined score joins; see the detector's `fit`.
+        calibration: rows for the ranks of the combined score; see the detector's `fit`.
         rows: the split, with classes.
         table: its columns, for injected spectra; without it, without an effective area, or without
             `describer`, supersoft sources and lines are left out.
@@ -92,7 +92,7 @@ def rare_source_test(
 
 
 def thin_rare(rows: OutlierRows, random: np.random.Generator) -> OutlierRows:
-    """Return the rows with the rare classes at their scarcity."""
+    """Return the rows with the rare classes at their abundance."""
     classes = np.asarray(rows.classes, object)
     kept = ~np.isin(classes, list(SCARCITY))
     for name, count in SCARCITY.items():
@@ -103,7 +103,7 @@ def thin_rare(rows: OutlierRows, random: np.random.Generator) -> OutlierRows:
 
 
 def simulate_like(row: Mapping[str, Any], kind: str, random: np.random.Generator) -> dict[str, Any]:
-    """Simulate a spectrum of a kind as the observation of a row would have recorded it.
+    """Simulate a spectrum of a kind as observed with the exposure and response of a row.
 
     Args:
         row: columns of the data contract; counts, exposure, background and area are kept.
@@ -146,18 +146,18 @@ def check_scores(describer: Describer, columns: list[dict[str, Any]]) -> np.ndar
 def _swap_texts(
     rows: OutlierRows, ordinary: np.ndarray, random: np.random.Generator
 ) -> OutlierRows:
-    assert rows.text is not None
     with_text = ordinary[np.isfinite(np.asarray(rows.text)[ordinary]).all(axis=1)]
     chosen = random.permutation(with_text)[:_INJECTED]
     taken = rows.take(chosen)
-    return OutlierRows(
-        spectrum=taken.spectrum, text=np.roll(np.asarray(taken.text), _INJECTED // 2, axis=0),
-        groups=taken.groups,
-    )  # fmt: skip
+    text = np.roll(taken.text, _INJECTED // 2, axis=0)
+    return OutlierRows(spectrum=taken.spectrum, text=text, groups=taken.groups)
 
 
 def _recalls(base: Mapping[str, np.ndarray], injected: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Share of the injected sources among the inspected, by score; one not scored is not found."""
+    """Return the share of the injected sources among the inspected by score, and the best score.
+
+    A source without a score is not found.
+    """
     recall = {}
     for name, scores in injected.items():
         known = base[name][np.isfinite(base[name])]

@@ -133,7 +133,7 @@ class RunRepresentations(Mapping[str, SplitRepresentations]):
         if not len(self._pairs.splits[split]):
             return self["train"].no_rows()
         if split not in self._computed:
-            self._computed[split] = self._of_split(split)
+            self._computed[split] = self._compute(split)
         return self._computed[split]
 
     def __iter__(self) -> Iterator[str]:
@@ -143,7 +143,7 @@ class RunRepresentations(Mapping[str, SplitRepresentations]):
         return len(SPLITS)
 
     @torch.no_grad()
-    def _of_split(self, split: str) -> SplitRepresentations:
+    def _compute(self, split: str) -> SplitRepresentations:
         from specclip_datasets.contract import variable_units  # here: it brings `datasets` along
 
         pairs, (pretrained, model, extractor) = self._pairs, self._models

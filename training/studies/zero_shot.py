@@ -1,8 +1,7 @@
-"""Zero-shot classification by class names, in families and kinds, against a linear probe."""
+"""Zero-shot classification by the names of classes and families, against a linear probe."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,11 +28,8 @@ def study_zero_shot(subject: Subject) -> Study:
     folder = subject.run.output / MODEL
     measured, train = subject.rows, subject.train
     if not (folder / ZERO_SHOT_FOLDER / CONFIG_FILE).is_file():
-        return skipped_study(
-            TITLE,
-            "the model has no classes: its dataset has too few, or no embedder was available when "
-            "it was aligned",
-        )
+        why = "its dataset has too few, or no embedder was available when it was aligned"
+        return skipped_study(TITLE, f"the model has no classes: {why}")
     zero_shot = ZeroShotClasses.from_pretrained(folder)
     index_of = {name: index for index, name in enumerate(zero_shot.classes)}
     rows = np.array([name in index_of for name in measured.classes], dtype=bool)
@@ -49,35 +45,21 @@ def study_zero_shot(subject: Subject) -> Study:
         "classes": list(zero_shot.classes),
         "temperature": zero_shot.temperature,
         **_figures(probabilities, truth, bootstrap),
-        **_confidence(probabilities, truth),
         "families": _families(zero_shot, points, measured.classes[rows], bootstrap),
     }
     try:
-        probe = class_probe(
-            train.shared_spectrum,
-            train.classes,
-            points,
-            measured.classes[rows],
-            groups,
-            **subject.draws,
-        )
+        known = (train.shared_spectrum, train.classes)
+        probe = class_probe(*known, points, measured.classes[rows], groups, **subject.draws)
         metrics["probe"] = {name: probe[name] for name in ("accuracy", "balanced_accuracy")}
     except ProbeError as error:
         metrics["probe"] = {"skipped": str(error)}
     return Study(metrics, [_section(metrics, subject.word)])
 
 
-def _confidence(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    return {
-        "calibration_error": calibration_error(probabilities, truth),
-        "mean_confidence": float(probabilities.max(axis=1).mean()),
-    }
-
-
 def _families(
     zero_shot: ZeroShotClasses, points: np.ndarray, labels: np.ndarray, bootstrap: GroupBootstrap
 ) -> dict[str, Any]:
-    """Measure the families, all rows and those where one stands out."""
+    """Measure the families over all rows, and over those where one stands out."""
     names, probabilities = zero_shot.family_probabilities(points)
     truth = np.array([names.index(family_name(label)) for label in labels])
     stands_out = probabilities.max(axis=1) >= zero_shot.least_probability
@@ -85,7 +67,6 @@ def _families(
     return {
         "names": names,
         **_figures(probabilities, truth, bootstrap),
-        **_confidence(probabilities, truth),
         "least_probability": zero_shot.least_probability,
         "stands_out": float(stands_out.mean()),
         "accuracy_where_one_stands_out": float(right[stands_out].mean()) if stands_out.any() else 0,
@@ -95,24 +76,21 @@ def _families(
 
 def _figures(
     probabilities: np.ndarray, truth: np.ndarray, bootstrap: GroupBootstrap
-) -> dict[str, dict[str, float]]:
+) -> dict[str, Any]:
+    """Measure accuracy and calibration."""
     order = np.argsort(-probabilities, axis=1, kind="stable")
-    n_classes = probabilities.shape[1]
+    n, n_classes = probabilities.shape
     present, counts = np.unique(truth, return_counts=True)
     balanced = balanced_accuracy(order[:, 0] == truth, truth, present)
-
-    def share(values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-        return lambda weights: weights @ values / weights.sum(axis=1)
-
-    top = {k: (order[:, :k] == truth[:, None]).any(axis=1).astype(np.float64) for k in (1, 3)}
-    n = len(truth)
+    top = {k: (order[:, :k] == truth[:, None]).any(axis=1) for k in (1, 3)}
+    shares = {k: bootstrap.figure(hit.mean(), bootstrap.means(hit)) for k, hit in top.items()}
     return {
-        "accuracy": {**weighted_figure(share(top[1]), n, bootstrap), "chance": 1 / n_classes,
-                     "commonest": float(counts.max() / len(truth))},
+        "accuracy": {**shares[1], "chance": 1 / n_classes, "commonest": float(counts.max() / n)},
         "balanced_accuracy": {**weighted_figure(balanced, n, bootstrap), "chance": 1 / n_classes},
-        "top_3": {**weighted_figure(share(top[3]), n, bootstrap),
-                  "chance": min(3, n_classes) / n_classes},
-    }  # fmt: skip
+        "top_3": {**shares[3], "chance": min(3, n_classes) / n_classes},
+        "calibration_error": calibration_error(probabilities, truth),
+        "mean_confidence": float(probabilities.max(axis=1).mean()),
+    }
 
 
 def _section(metrics: dict[str, Any], word: str) -> Section:
@@ -130,30 +108,24 @@ def _section(metrics: dict[str, Any], word: str) -> Section:
         for group, figures in (("families: ", families), ("classes: ", metrics))
         for name, title in names.items()
     ]
-    return Section(
-        TITLE,
-        [
-            Paragraph(
-                f"Each of {len(metrics['classes'])} classes is the mean direction of sentences "
-                f"that name and describe it; a {word}spectrum is assigned to the nearest class. "
-                "Compared with a linear probe of the same space, fitted to the labels of `train`. "
-                "95 % bootstrap intervals over groups. The majority class alone is right for "
-                f"{metrics['accuracy']['commonest']:.1%} of the rows; class names carry no prior."
-            ),
-            Table(["", "zero-shot", "linear probe", "chance"], rows),
-            Paragraph(
-                f"Probabilities (temperature {metrics['temperature']:.3g}, fitted to `calibration` "
-                "and `validation`): mean confidence "
-                f"{metrics['mean_confidence']:.1%}, expected calibration error on these "
-                f"{metrics['rows']:,} {word}rows "
-                f"{metrics['calibration_error']:.1%}; of families "
-                f"{families['calibration_error']:.1%}."
-            ),
-            Paragraph(
-                f"A family stands out from a probability of {families['least_probability']:.2f}, "
-                f"as in {families['stands_out']:.1%} of the rows: right in "
-                f"{families['accuracy_where_one_stands_out']:.1%} of these, and in "
-                f"{families['accuracy_elsewhere']:.1%} of the others."
-            ),
-        ],
+    about = (
+        f"Each of {len(metrics['classes'])} classes is the mean direction of sentences that name "
+        f"and describe it; a {word}spectrum is assigned to the nearest class. Compared with a "
+        "linear probe of the same space, fitted to the labels of `train`. 95 % bootstrap "
+        "intervals over groups. Always naming the commonest class has an accuracy of "
+        f"{metrics['accuracy']['commonest']:.1%}; zero-shot classes have no prior."
     )
+    calibration = (
+        f"Probabilities (temperature {metrics['temperature']:.3g}, fitted to `calibration` and "
+        f"`validation`): mean confidence {metrics['mean_confidence']:.1%}, expected calibration "
+        f"error on these {metrics['rows']:,} {word}rows {metrics['calibration_error']:.1%}; of "
+        f"families {families['calibration_error']:.1%}."
+    )
+    threshold = (
+        f"A family stands out if its probability is {families['least_probability']:.2f} or more: "
+        f"{families['stands_out']:.1%} of the rows, with an accuracy of "
+        f"{families['accuracy_where_one_stands_out']:.1%}, against "
+        f"{families['accuracy_elsewhere']:.1%} for the others."
+    )
+    table = Table(["", "zero-shot", "linear probe", "chance"], rows)
+    return Section(TITLE, [Paragraph(about), table, Paragraph(calibration), Paragraph(threshold)])

@@ -1,1 +1,1 @@
-"""Mixture of experts: data, fitting, measures, report and figures."""
+"""Mixture of experts: data, fit, evaluation and report."""

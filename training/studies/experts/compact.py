@@ -1,7 +1,7 @@
 """Compact mixture of experts: networks on the spectrum alone, without a bank of known pairs.
 
-The neighbours of a full mixture need every pair they were fitted to; a model that travels with the
-package cannot carry them. A text, where one is given, changes nothing.
+Nearest neighbours need every pair they were fitted to, which a model bundled with the package
+cannot hold. A text given to a compact mixture has no effect.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from specclip_training.studies.experts.gates import HeldRows, calibrate, fit_pan
 from specclip_training.studies.experts.members import fit_expert
 from specclip_training.studies.experts.pool import FitPool
 
-# Chosen on `validation` of 11,447 simulated pairs: errors as those of the full mixture, in a
-# twentieth of its size.
+# Chosen on `validation` of 11,447 simulated pairs: the errors of the full mixture at a twentieth of
+# its size.
 HIDDEN, BINS = (192, 96), 40
-# Conformal scores that are kept: evenly spaced quantiles of all.
+# Number of conformal scores kept, as evenly spaced quantiles.
 SCORES = 1000
 RETRIEVED = PANELS[1]
 
@@ -35,18 +35,14 @@ def fit_compact(
     data, validation = _without_texts(data), _without_texts(validation)
     pool = FitPool(data, variables, compact_experts(settings), "gate", 1, settings)
     model = pool.model
-    # The one empty text is of no fold.
+    # The only text, an empty one, belongs to no fold.
     model.bank.put(text_fold=torch.tensor([-1]))
     for number in range(len(model.experts)):
         fit_expert(pool, number)
     with torch.no_grad():
         answers = pool.cross_fitted_answers()[RETRIEVED]
         views = model.retrieve_text(model.prepare(**validation.tensors()))
-        held = HeldRows(
-            model.expert_predictions(views).nan_to_num(0.0),
-            model.gate_inputs(views),
-            torch.from_numpy(validation.targets).float(),
-        )
+        held = HeldRows.predict(model, views, validation)
     calibrate(pool, RETRIEVED, answers, fit_panel_gate(pool, RETRIEVED, answers, held))
     return without_bank(model)
 
@@ -89,8 +85,8 @@ def without_bank(model: SpecCLIPMoEForRegression) -> SpecCLIPMoEForRegression:
 
 
 def thin_scores(scores: torch.Tensor, count: int) -> torch.Tensor:
-    """Return evenly spaced quantiles (count, variables) of scores in ascending columns that end
-    with nan; all of a column that has fewer."""
+    """Return evenly spaced quantiles (count, variables) of scores, which ascend in each column and
+    end with nan; a column with fewer is returned whole."""
     result = torch.full((count, scores.shape[1]), torch.nan)
     for column, values in enumerate(scores.T):
         known = values[~values.isnan()]

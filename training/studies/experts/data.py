@@ -18,7 +18,7 @@ FEWEST = 20
 
 @dataclass(frozen=True)
 class ExpertData:
-    """Rows to fit to, or to choose by.
+    """Rows that a mixture is fitted to or selected on.
 
     Attributes:
         views: the inputs of `SpecCLIPMoEForRegression.prepare` but the mask, (n, width) float32.
@@ -26,7 +26,7 @@ class ExpertData:
         targets, lower, upper: (n, variables) float64, nan where unknown.
         groups: (n,) str.
         text_ids: (n,) equal for equal texts.
-        feature_names: of the columns of the view `features`.
+        feature_names: names of the columns of the view `features`.
     """
 
     views: dict[str, np.ndarray]
@@ -53,13 +53,13 @@ class FitSettings:
     """Settings of a fit.
 
     Attributes:
-        n_folds: of the groups.
+        n_folds: folds of the groups.
         text_components: principal components of the text for the stronger experts.
-        network_hidden, network_epochs: of the small networks.
-        distribution_bins: bins of a predicted distribution; each holds as many known values.
+        network_hidden, network_epochs: hidden widths and epochs of the small networks.
+        distribution_bins: bins of a predicted distribution, with equally many known values.
         neighbours: candidates for k of the robust k-NN.
-        gate_steps: of the gate's optimiser.
-        seed: of every random choice.
+        gate_steps: optimiser steps of a gate.
+        seed: seed of every random choice.
     """
 
     n_folds: int = 5
@@ -73,25 +73,19 @@ class FitSettings:
 
 
 def expert_data(parts: Sequence[SplitRepresentations]) -> ExpertData:
-    """Join splits for the fit; splits without rows are passed over."""
+    """Join splits for the fit; splits without rows are left out."""
     parts = [part for part in parts if len(part)] or list(parts[:1])
 
     def joined(name: str) -> np.ndarray:
-        return np.concatenate([getattr(part, name) for part in parts])
+        columns = [getattr(part, name) for part in parts]
+        if isinstance(columns[0], dict):  # by variable
+            columns = [np.stack(list(each.values()), axis=1) for each in columns]
+        return np.concatenate(columns)
 
-    def columns(name: str) -> np.ndarray:
-        return np.concatenate(
-            [np.stack([getattr(p, name)[v] for v in p.targets], axis=1) for p in parts]
-        )
-
+    names = ("has_text", "targets", "lower", "upper", "groups", "text_ids")
     return ExpertData(
         views={view: joined("encoder" if view == "spectrum" else view) for view in VIEWS},
-        has_text=joined("has_text"),
-        targets=columns("targets"),
-        lower=columns("lower"),
-        upper=columns("upper"),
-        groups=joined("groups"),
-        text_ids=joined("text_ids"),
+        **{name: joined(name) for name in names},
         feature_names=parts[0].feature_names,
     )
 
@@ -110,7 +104,7 @@ def group_folds(groups: np.ndarray, n_folds: int, seed: int = 0) -> np.ndarray:
             f"{len(names)} groups cannot be cut into {n_folds} folds: a mixture of experts needs "
             "more independent groups in train"
         )
-    # GroupKFold deals out groups by size; the seed orders those of equal size.
+    # GroupKFold assigns groups by size; the seed orders those of equal size.
     shuffled = np.random.default_rng([seed, 1]).permutation(len(names))
     label = np.empty(len(names), np.int64)
     label[shuffled[np.argsort(-sizes[shuffled], kind="stable")]] = np.arange(len(names))[::-1]

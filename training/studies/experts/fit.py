@@ -1,8 +1,8 @@
 """Fit of a mixture of experts, cross-fitted over the groups.
 
 Every expert has one member for each fold of the groups, fitted without that fold. Gates, expected
-errors and conformal scores are learned from each member's answers on its own fold; in use, the
-members' mean answers.
+errors and conformal scores are learned from the predictions of each member on its own fold; a
+prediction for a new spectrum is the mean over the members.
 """
 
 from __future__ import annotations
@@ -28,10 +28,7 @@ from specclip_training.studies.representations import REPRESENTATION_VIEWS
 
 
 def fit_select(
-    data: ExpertData,
-    validation: ExpertData,
-    variables: Sequence[str],
-    settings: FitSettings,
+    data: ExpertData, validation: ExpertData, variables: Sequence[str], settings: FitSettings
 ) -> SpecCLIPMoEForRegression:
     """Fit the paper's mixture: k-NN with k = 3 on six representations, and for each variable the
     one with the smallest mean absolute error on `validation`."""
@@ -56,16 +53,13 @@ def fit_select(
 
 
 def fit_gate(
-    data: ExpertData,
-    validation: ExpertData,
-    variables: Sequence[str],
-    settings: FitSettings,
+    data: ExpertData, validation: ExpertData, variables: Sequence[str], settings: FitSettings
 ) -> SpecCLIPMoEForRegression:
     """Fit stronger experts, and for each variable a gate over them.
 
-    Experts and gates learn on `data`, from cross-fitted answers. `validation` counts in the choice
-    of the gate: the aligned model was trained on the pairs of `data`, where its shared space looks
-    better than it is.
+    Experts and gates are fitted to `data`, from cross-fitted predictions. The kind of gate is
+    chosen on `validation`, too: the aligned model was trained on the pairs of `data`, where errors
+    in its shared space are smaller than for new sources.
     """
     experts = gate_experts(settings)
     components = min(settings.text_components, data.views["text"].shape[1], len(data))
@@ -77,14 +71,7 @@ def fit_gate(
     with torch.no_grad():
         answers = pool.cross_fitted_answers()
         views = _panel_views(model, validation)
-        held = {
-            panel: HeldRows(
-                model.expert_predictions(given).nan_to_num(0.0),
-                model.gate_inputs(given),
-                torch.from_numpy(validation.targets).float(),
-            )
-            for panel, given in views.items()
-        }
+        held = {panel: HeldRows.predict(model, each, validation) for panel, each in views.items()}
     for panel in PANELS:
         mixed = fit_panel_gate(pool, panel, answers[panel], held[panel])
         calibrate(pool, panel, answers[panel], mixed)
@@ -114,6 +101,6 @@ def gate_experts(settings: FitSettings) -> list[dict[str, Any]]:
 def _panel_views(
     model: SpecCLIPMoEForRegression, data: ExpertData
 ) -> dict[str, dict[str, torch.Tensor]]:
-    """Panel -> the views that its experts are given."""
+    """Return the inputs of the experts by panel."""
     views = model.prepare(**data.tensors())
     return dict(zip(PANELS, (views, model.retrieve_text(views)), strict=True))

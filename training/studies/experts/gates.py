@@ -8,10 +8,11 @@ import torch
 from torch import nn
 
 from hf_specclip import SpecCLIPMoEForRegression
-from specclip_training.studies.experts.members import fit_difficulty
+from specclip_training.studies.experts.data import ExpertData
+from specclip_training.studies.experts.members import fit_difficulty, put_members
 from specclip_training.studies.experts.pool import FitPool
 
-# Validation rows that know a variable, for them to count in the choice of its gate.
+# Fewest values of a variable on `validation` for the choice of its gate to use them.
 FEWEST_JUDGES = 100
 
 
@@ -20,7 +21,7 @@ class HeldRows:
     """Rows of `validation` in one panel.
 
     Attributes:
-        answers: (n, experts, variables) on the scale of the experts.
+        answers: predictions (n, experts, variables) on the scale of the experts.
         gate_inputs: (n, gate).
         raw: (n, variables) true values in catalogue units.
     """
@@ -29,16 +30,25 @@ class HeldRows:
     gate_inputs: torch.Tensor
     raw: torch.Tensor
 
+    @classmethod
+    def predict(
+        cls, model: SpecCLIPMoEForRegression, views: dict[str, torch.Tensor], data: ExpertData
+    ) -> HeldRows:
+        """Predict the rows of `data` from their views."""
+        answers = model.expert_predictions(views).nan_to_num(0.0)
+        return cls(answers, model.gate_inputs(views), torch.from_numpy(data.targets).float())
+
 
 def fit_panel_gate(
     pool: FitPool, panel: str, answers: torch.Tensor, validation: HeldRows
 ) -> torch.Tensor:
-    """Choose a gate for each variable and put it into the model.
+    """Choose a gate for each variable and store it in the model.
 
-    Three kinds compete: the best single expert, constant weights, and weights that depend on the
-    row. Two judges count alike: the folds of the pool that a gate was not fitted to, which are many
-    rows, and `validation`, which the aligned model was not trained on; for a variable that few of
-    its rows know, the pool alone. A more flexible kind has to be better by more than a thousandth.
+    The candidates are the best single expert, constant weights, and weights that depend on the
+    row. They are compared by the geometric mean of two errors: on the folds of the pool that the
+    gate was not fitted to, which have many rows, and on `validation`, which the aligned model was
+    not trained on (only the former where few values are known there). A more flexible gate must
+    reduce the error by more than a thousandth.
 
     Returns:
         Predictions (n, variables) on the scale of the experts, by gates fitted without the fold.
@@ -109,7 +119,7 @@ def _fit_gates(
             mixed = torch.einsum("bve,bev->bv", logits.softmax(dim=2), answers[batch])
             scaled = (mixed - target[batch]).abs()
             restored = (model.scale.restore(mixed) - raw[batch]).abs().nan_to_num(0.0) / guess
-            # In catalogue units alone, a few far tails would decide.
+            # In catalogue units alone, a few outliers would dominate.
             total = ((0.5 * scaled + 0.5 * restored.clamp(max=20.0)) * share[batch]).mean()
             total = total + 2e-3 * weight.square().sum(dim=(1, 2)).mean()
             optimizer.zero_grad()
@@ -121,20 +131,15 @@ def _fit_gates(
 
 
 def calibrate(pool: FitPool, panel: str, answers: torch.Tensor, mixed: torch.Tensor) -> None:
-    """Fit the expected error of answers, and store the conformal scores of cross-fitted ones."""
+    """Fit the expected error of predictions; store the conformal scores of cross-fitted ones."""
     part, features = pool.model.panels[panel], pool.views["features"]
     with torch.no_grad():
         inputs = part.difficulty_inputs(features, pool.gate_inputs[panel], answers, mixed)
     distance = (pool.targets - mixed).abs()
-    members = []
-    for fold in range(pool.settings.n_folds):
-        rows = torch.from_numpy(pool.folds != fold)
-        members.append(
-            fit_difficulty(
-                inputs[rows], distance[rows], pool.config.difficulty_hidden, pool.settings.seed
-            )
-        )
-    part.put(**{name: torch.stack([m[name] for m in members]) for name in members[0]})
+    hidden, seed = pool.config.difficulty_hidden, pool.settings.seed
+    others = [torch.from_numpy(pool.folds != fold) for fold in range(pool.settings.n_folds)]
+    members = [fit_difficulty(inputs[rows], distance[rows], hidden, seed) for rows in others]
+    put_members(part, members)
     scores = torch.full_like(mixed, torch.nan)
     with torch.no_grad():
         for fold in range(pool.settings.n_folds):
@@ -148,11 +153,11 @@ def calibrate(pool: FitPool, panel: str, answers: torch.Tensor, mixed: torch.Ten
 def expert_errors(
     model: SpecCLIPMoEForRegression, answers: torch.Tensor, raw: torch.Tensor
 ) -> torch.Tensor:
-    """Compute mean absolute errors (variables, experts) of answers (n, experts, variables) against
-    raw (n, variables) in catalogue units; nan where nothing is known."""
+    """Compute mean absolute errors (variables, experts) of predictions (n, experts, variables)
+    against raw (n, variables) in catalogue units; nan where nothing is known."""
     return (model.scale.restore(answers) - raw[:, None]).abs().nanmean(dim=0).t()
 
 
 def one_hot_bias(experts: torch.Tensor, count: int) -> torch.Tensor:
-    """Return gate biases (variables, count) that let one expert answer alone."""
+    """Return gate biases (variables, count) that select a single expert."""
     return 50.0 * nn.functional.one_hot(experts, count).float()

@@ -1,9 +1,9 @@
-"""Errors, gains, coverage and the price of missing text of two mixtures of experts."""
+"""Errors, gains and coverage of two mixtures of experts, with and without the text."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -32,16 +32,15 @@ def measure_experts(
 
     Args:
         outputs: mode -> panel -> outputs of `SpecCLIPMoEForRegression` as arrays.
-        rows: the rows they answer for.
-        train: for the median guess.
+        rows: the rows predicted.
+        train: rows whose medians are the baseline.
         n_bootstrap: draws behind each interval.
     """
     names = list(rows.targets)
     targets = np.stack([rows.targets[name] for name in names], axis=1)
-    known = [np.isfinite(train.targets[name]).any() for name in names]
-    guess = np.array([np.nanmedian(train.targets[n]) if k else np.nan for n, k in
-                      zip(names, known, strict=True)])  # fmt: skip
-    # A variable the fit saw too rarely to answer for is left out rather than guessed.
+    known = [train.targets[name][np.isfinite(train.targets[name])] for name in names]
+    guess = np.array([np.median(values) if len(values) else np.nan for values in known])
+    # Variables with too few values for a fit are left out.
     answered = np.isfinite(outputs["gate"]["full"]["predictions"]).all(axis=0) & np.isfinite(guess)
     targets[:, ~answered] = np.nan
 
@@ -58,18 +57,15 @@ def measure_experts(
     metrics: dict[str, Any] = {"knn": {n: score(values, spectra) for n, values in single.items()}}
     metrics |= {mode: score(full[mode]["predictions"], spectra) for mode in MODES}
     metrics["gate_over_select"] = score(gate, select)["mean_gain"]
-    metrics["missing_text"] = {
-        mode: {
-            panel: {
-                **{key: result[key] for key in ("mean_gain", "mean_gain_over_guess")},
-                "price": _price(score(outputs[mode][panel]["predictions"],
-                                      full[mode]["predictions"])["mean_gain"]),
-            }
-            for panel in PANELS[1:]
-            for result in [score(outputs[mode][panel]["predictions"], spectra)]
+    metrics["missing_text"] = {mode: {} for mode in MODES}
+    for mode, panel in product(MODES, PANELS[1:]):
+        values = outputs[mode][panel]["predictions"]
+        result, gain = score(values, spectra), score(values, full[mode]["predictions"])["mean_gain"]
+        metrics["missing_text"][mode][panel] = {
+            **{key: result[key] for key in ("mean_gain", "mean_gain_over_guess")},
+            # The growth of the error without the text.
+            "price": {"value": -gain["value"], "low": -gain["high"], "high": -gain["low"]},
         }
-        for mode in MODES
-    }  # fmt: skip
     metrics["coverage"] = _coverage(outputs, targets, rows, names, n_bootstrap)
     metrics["information"] = {
         panel: _information(output, targets, train, rows.groups, names, n_bootstrap)
@@ -85,11 +81,6 @@ def representation_predictions(
     with text."""
     answers = full["select"]["expert_predictions"]
     return {name: answers[:, number] for number, name in enumerate(REPRESENTATIONS)}
-
-
-def _price(gain: Mapping[str, float]) -> dict[str, float]:
-    """Turn a gain over the answers with text into the growth of the error without it."""
-    return {"value": -gain["value"], "low": -gain["high"], "high": -gain["low"]}
 
 
 def _coverage(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from specclip_training.studies.experts.data import FEWEST
 from specclip_training.studies.experts.pool import FitPool
 
 RIDGE_PENALTIES = (3.0, 30.0, 300.0, 3000.0)
-# Rows that choose the number of neighbours: more would not change it.
+# Most rows that the number of neighbours is chosen on; more would not change it.
 _TUNING_ROWS = 2000
 _DROPOUT = 0.3
 
@@ -25,9 +25,8 @@ def fit_expert(pool: FitPool, number: int) -> None:
     if kind == "median":
         pool.model.experts[number].put(value=pool.median)
     elif kind != "neighbours":
-        {"ridge": _fit_ridge, "network": _fit_network, "distribution": _fit_distribution}[kind](
-            pool, number
-        )
+        fits = {"ridge": _fit_ridge, "network": _fit_network, "distribution": _fit_distribution}
+        fits[kind](pool, number)
 
 
 @torch.no_grad()
@@ -105,7 +104,7 @@ def _fit_ridge(pool: FitPool, number: int) -> None:
 
 
 def _fit_network(pool: FitPool, number: int) -> None:
-    """Fit small networks on the median loss, all variables together."""
+    """Fit small networks by the absolute error, all variables together."""
     targets = pool.targets.nan_to_num(0.0)
     weights = pool.weights / pool.share_known
 
@@ -116,7 +115,7 @@ def _fit_network(pool: FitPool, number: int) -> None:
 
 
 def _fit_distribution(pool: FitPool, number: int) -> None:
-    """Fit small networks on the likelihood of the bins that hold the values of all variables."""
+    """Fit small networks by the likelihood of the bins of the values, all variables together."""
     expert = pool.model.experts[number]
     variables, bins = expert.value.shape
     labels = torch.zeros(pool.targets.shape, dtype=torch.int64)
@@ -188,20 +187,16 @@ def _fit_layers(
             return loss(network(inputs[rows[batch]]), rows[batch])
 
         _train(network, batch_loss, len(rows), settings.network_epochs, 4e-3, generator)
-        linear = [layer for layer in network if isinstance(layer, nn.Linear)]
-        members.append(
-            {f"weight_{i}": layer.weight.detach() for i, layer in enumerate(linear)}
-            | {f"bias_{i}": layer.bias.detach() for i, layer in enumerate(linear)}
-        )
-    expert.put(**{name: torch.stack([m[name] for m in members]) for name in members[0]})
+        members.append(_linear_weights(network))
+    put_members(expert, members)
 
 
 @torch.enable_grad()
 def fit_difficulty(
     inputs: torch.Tensor, distance: torch.Tensor, hidden: int, seed: int
 ) -> dict[str, torch.Tensor]:
-    """Fit a network for the expected distance b of answers from the truth, by the likelihood of a
-    Laplace distribution, |distance| / b + log b.
+    """Fit a network for the expected error b of predictions, by the likelihood of a Laplace
+    distribution, |distance| / b + log b.
 
     Args:
         inputs: (n, inputs) of `SpecCLIPMoEPanel.difficulty_inputs`.
@@ -220,7 +215,7 @@ def fit_difficulty(
     with torch.no_grad():
         last.weight.mul_(0.1)
         last.bias.copy_(typical.log())
-    # A few rows that are far off must not dominate the likelihood.
+    # A few outliers must not dominate the likelihood.
     clipped = torch.minimum(distance.nan_to_num(0.0), 10 * typical)
     share = known.float() / known.float().mean(dim=0).clamp(min=1e-6)
 
@@ -229,8 +224,19 @@ def fit_difficulty(
         return ((clipped[batch] * (-expected).exp() + expected) * share[batch]).mean()
 
     _train(network, loss, len(inputs), 15, 3e-3, torch.Generator().manual_seed(seed))
-    return {f"difficulty_{name}_{i}": getattr(layer, name).detach() for i, layer in
-            enumerate((first, last)) for name in ("weight", "bias")}  # fmt: skip
+    return {f"difficulty_{name}": value for name, value in _linear_weights(network).items()}
+
+
+def put_members(module: Any, members: Sequence[Mapping[str, torch.Tensor]]) -> None:
+    """Store tensors of the members of all folds, stacked, in a module of the mixture."""
+    module.put(**{name: torch.stack([each[name] for each in members]) for name in members[0]})
+
+
+def _linear_weights(network: nn.Sequential) -> dict[str, torch.Tensor]:
+    """Return `weight_i` and `bias_i` of the linear layers."""
+    linear = [layer for layer in network if isinstance(layer, nn.Linear)]
+    return {f"{name}_{i}": getattr(layer, name).detach() for i, layer in enumerate(linear)
+            for name in ("weight", "bias")}  # fmt: skip
 
 
 def _train(

@@ -24,7 +24,8 @@ class FitPool:
         known: (n, variables) bool.
         weights: (n, variables) of `limit_weights`.
         median: (variables,) on the scale of the experts.
-        share_known: (variables,), which makes a variable known for few rows count like the others.
+        share_known: (variables,) share of the rows with a value; losses are divided by it, so that
+            each variable has the same weight.
         views: standardised inputs.
         gate_inputs: by panel, filled by `cross_fitted_answers`.
     """
@@ -91,8 +92,8 @@ class FitPool:
             values = torch.from_numpy(np.asarray(data.views[name], np.float32))
             mask = torch.from_numpy(data.has_text) if name == "text" else None
             if name.startswith("shared_") or self.config.mode == "select":
-                # The paper's k-NN uses a representation as it is; where several are joined, one
-                # factor for each makes them weigh alike.
+                # The paper's k-NN uses a representation as it is; one factor for each gives joined
+                # representations equal weight.
                 centred = values - values.mean(dim=0)
                 factor = centred.square().mean().sqrt().clamp(min=1e-6)
                 view.put(std=factor.expand(values.shape[1]))
@@ -109,10 +110,10 @@ class FitPool:
             view.put(share=1 / total)
 
     def cross_fitted_answers(self) -> dict[str, torch.Tensor]:
-        """Ask, for each row and panel, the members fitted without the row's fold.
+        """Predict each row in each panel by the members fitted without its fold.
 
         Returns:
-            Panel -> answers (n, experts, variables) on the scale of the experts.
+            Panel -> predictions (n, experts, variables) on the scale of the experts.
         """
         experts = self.config.experts or []
         with_text = [i for i, e in enumerate(experts) if set(e["inputs"]) & set(TEXT_VIEWS)]
@@ -133,13 +134,13 @@ class FitPool:
             for panel, given in zip(PANELS, (views, replaced), strict=True):
                 gates[panel][rows] = self.model.gate_inputs(given)
         self.gate_inputs = gates
-        # A variable that is never known has no answers; it must not spoil the others.
-        full, retrieved = full.nan_to_num(0.0), retrieved.nan_to_num(0.0)
-        return dict(zip(PANELS, (full, retrieved), strict=True))
+        # A variable without values has no predictions; its nan must not reach the others.
+        both = (full.nan_to_num(0.0), retrieved.nan_to_num(0.0))
+        return dict(zip(PANELS, both, strict=True))
 
 
 def _gate_features(data: ExpertData) -> list[int]:
-    """Choose the features that tell bright from faint and hard from soft."""
+    """Select the features of brightness and hardness."""
     names = data.feature_names
     width = data.views["features"].shape[1]
     if width != len(names):
@@ -190,9 +191,9 @@ def limit_weights(
 ) -> torch.Tensor:
     """Compute inverse-variance weights (n, variables) of the rows from the catalogue's 68 % limits.
 
-    The floor is the median error, so that no row weighs more than twice an ordinary one; where the
-    catalogue gives no limits all rows weigh alike. Zero where a variable is unknown, mean 1 over
-    the others.
+    The median error is added in quadrature, so that no row has more than twice the weight of a
+    typical one; where the catalogue gives no limits all rows have equal weight. Zero where a
+    variable is unknown, mean 1 over the others.
     """
     ends = [model.scale(torch.from_numpy(np.asarray(e, np.float32))) for e in (lower, upper)]
     error = (ends[1] - ends[0]).abs() / 2

@@ -48,9 +48,10 @@ def expert_sections(metrics: Mapping[str, Any]) -> list[Section]:
             f"Mean absolute errors on the {word}`{metrics['split']}` split, in catalogue units. "
             "k-NN (k = 3) on six representations, as in the paper; *select* uses for each variable "
             "the representation with the smallest error on `validation` (the paper's mixture of "
-            "experts); *gate* weighs stronger experts: row by row, with constant weights or by a "
-            "single expert, whichever is best, partly on `validation`. Text embeddings are those "
-            "of the sections before alignment. Neighbours come from train and calibration."
+            "experts); *gate* combines stronger experts with weights by row, constant weights or a "
+            "single expert, whichever has the smallest error (in part on `validation`). Text "
+            "embeddings are those before alignment. Neighbours come from `train` and "
+            "`calibration`."
         ),
         Table(
             ["mean over the variables of 1 − MAE ratio", "gain (95 % interval)"],
@@ -59,13 +60,12 @@ def expert_sections(metrics: Mapping[str, Any]) -> list[Section]:
         _error_table(metrics),
         Paragraph(_worse_variables(metrics)),
     ]
-    sections = [Section("Physical variables", blocks)]
-    sections += [
+    return [
+        Section("Physical variables", blocks),
         _coverage_section(metrics, word),
         _information_section(metrics, word),
         _missing_text_section(metrics),
     ]
-    return sections
 
 
 def _error_table(metrics: Mapping[str, Any]) -> Table:
@@ -77,19 +77,10 @@ def _error_table(metrics: Mapping[str, Any]) -> Table:
             rows.append([name, "0", *["–"] * (len(head) - 2)])
             continue
         errors = [metrics["knn"][r]["variables"][name]["mae"]["value"] for r in REPRESENTATIONS]
-        cells = [f"**{_value(e)}**" if e == min(errors) else _value(e) for e in
-                 errors]  # fmt: skip
-        rows.append(
-            [
-                name,
-                f"{entry['n']:,}",
-                _value(entry["guess"]),
-                *cells,
-                _value(metrics["select"]["variables"][name]["mae"]["value"]),
-                _value_with_interval(entry["mae"]),
-                format_with_interval(entry["gain"]) if "gain" in entry else "–",
-            ]
-        )
+        cells = [f"**{_value(e)}**" if e == min(errors) else _value(e) for e in errors]
+        select = _value(metrics["select"]["variables"][name]["mae"]["value"])
+        gate, gain = _value_with_interval(entry["mae"]), format_with_interval(entry.get("gain", {}))
+        rows.append([name, f"{entry['n']:,}", _value(entry["guess"]), *cells, select, gate, gain])
     return Table(head, rows)
 
 
@@ -123,13 +114,14 @@ def _coverage_section(metrics: Mapping[str, Any], word: str) -> Section:
     ]
     blocks = [
         Paragraph(
-            f"Share of the {word}catalogue values inside the intervals. They are cross-conformal "
-            "over the groups of train and calibration, scaled by the expected error of each row. "
-            "*Holds*: within 3 points of the nominal level, or that is within the 95 % interval."
+            f"Coverage of the {word}catalogue values by the intervals, which are cross-conformal "
+            "over the groups of `train` and `calibration` and scaled by the expected error of each "
+            "row. *Holds*: within 3 percentage points of the nominal coverage, or the latter lies "
+            "within the 95 % interval."
         ),
         Table(["mixture", "rows", "nominal", "measured (95 % interval)", "n", "holds"], rows),
         Paragraph(
-            "Variables of the preset's mixture that do not hold: "
+            "Variables of the preset's mixture whose coverage does not hold: "
             + (", ".join(failing) or "none") + "."
         ),
     ]  # fmt: skip
@@ -141,10 +133,10 @@ def _information_section(metrics: Mapping[str, Any], word: str) -> Section:
     nats = partial(format_with_interval, spec=".2f")
     rows = [[name, *(nats(panels[panel][name]) for panel in PANELS)] for name in panels[PANELS[0]]]
     text = (
-        "Mean logarithm of the predicted density of the catalogue's value over the density of the "
-        f"{word}training rows, both over the rank among these: 0 nats for a prediction that says "
-        "no more than the population, 0.7 for one that halves it. The density is constant between "
-        "the ends of the intervals of the gate."
+        "Mean logarithm of the predicted density at the catalogue's value, relative to the density "
+        f"of the {word}training rows, over the rank among these: 0 nats for the distribution of "
+        "the population, 0.7 for half of its width. The predicted density is constant between the "
+        "ends of the intervals of the gate."
     )
     head = ["nats (95 % interval)", *(_PANEL_TITLES[panel] for panel in PANELS)]
     return Section("Information gain over the population", [Paragraph(text), Table(head, rows)])
@@ -158,14 +150,10 @@ def _missing_text_section(metrics: Mapping[str, Any]) -> Section:
         for panel, entry in panels.items()
         if "mean_gain" in entry
     ]  # fmt: skip
-    return Section(
-        "Without the text",
-        [
-            Paragraph(
-                "Errors for a spectrum alone; the price is the mean growth of the error over the "
-                "variables, against the same mixture with the text."
-            ),
-            Table(["mixture", "answer", "gain over spectra (95 % interval)",
-                   "price (95 % interval)"], rows),
-        ],
-    )  # fmt: skip
+    text = (
+        "Errors for a spectrum alone. The last column is the increase of the error relative to the "
+        "same mixture with the text, mean over the variables."
+    )
+    head = ["mixture", "input", "gain over spectra (95 % interval)",
+            "increase of the error (95 % interval)"]  # fmt: skip
+    return Section("Without the text", [Paragraph(text), Table(head, rows)])

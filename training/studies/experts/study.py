@@ -1,4 +1,4 @@
-"""Physical variables of a finished run: k-NN on six representations, and the mixture of experts."""
+"""Study of the physical variables: k-NN on six representations, and the mixtures of experts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from hf_specclip import SpecCLIPMoEForRegression
-from hf_specclip.models.configuration_specclip_moe import PANELS
+from hf_specclip.models.configuration_specclip_moe import PANELS, TEXT_VIEWS
 from hf_specclip.storage import atomic_folder, write_json
 from specclip_training.engine.checkpoint import TRAINING_FILE, fingerprint, read_record
 from specclip_training.engine.commands import CHECKPOINTS, Run
@@ -35,10 +35,10 @@ COMPACT = "compact"
 
 
 def study_experts(subject: Subject) -> Study:
-    """Fit both mixtures of experts and measure them; the preset's own one is left in `moe/`.
+    """Fit and measure both mixtures of experts; that of the preset is saved in `moe/`.
 
-    Experts learn on train and calibration; validation makes the paper's choice and counts in the
-    kind of gate.
+    Experts are fitted to `train` and `calibration`; `validation` selects the representation (the
+    paper) and, in part, the kind of gate.
     """
     run, split, train, rows = subject.run, subject.split, subject.train, subject.rows
     fitted = [name for name in rows.targets if np.isfinite(train.targets[name]).sum() >= FEWEST]
@@ -62,7 +62,7 @@ def study_experts(subject: Subject) -> Study:
 def load_or_fit(
     run: Run, reps: Mapping[str, SplitRepresentations], mode: str
 ) -> SpecCLIPMoEForRegression:
-    """Load the mixture of one mode, fitted now where it is not there.
+    """Load the mixture of one mode, or fit and save it.
 
     Args:
         run: the preset's own mixture is in its `moe/`, others among its checkpoints.
@@ -110,14 +110,10 @@ def _fingerprint(*parts: ExpertData) -> str:
 def _predict(
     model: SpecCLIPMoEForRegression, rows: SplitRepresentations
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Panel -> outputs of a model for rows, with their text and without it."""
-
-    def tensors(*names: str) -> dict[str, torch.Tensor]:
-        return {n: torch.from_numpy(np.asarray(getattr(rows, n), np.float32)) for n in names}
-
-    bare = tensors("shared_spectrum", "features") | {"spectrum": torch.from_numpy(rows.encoder)}
-    texts = tensors("text", "shared_text") | {"text_mask": torch.from_numpy(rows.has_text)}
-    outputs = dict(zip(PANELS, (model(**bare, **texts), model(**bare)), strict=True))
+    """Predict rows with their text and without it: panel -> outputs of the model."""
+    inputs = expert_data([rows]).tensors()
+    bare = {name: x for name, x in inputs.items() if name not in (*TEXT_VIEWS, "text_mask")}
+    outputs = dict(zip(PANELS, (model(**inputs), model(**bare)), strict=True))
     return {panel: {k: v.double().numpy() for k, v in output.items() if k != "panels"} for
             panel, output in outputs.items()}  # fmt: skip
 
