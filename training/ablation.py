@@ -14,6 +14,8 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +30,8 @@ from specclip_training.data.writers import unseen_writers
 from specclip_training.engine.commands import LOGS, Run, call, finish, parser, start
 from specclip_training.engine.loop import is_better
 from specclip_training.engine.presets import Preset, PresetError, load_preset, read_yaml
-from specclip_training.reports.blocks import (
-    Code,
-    Paragraph,
-    Section,
-    Table,
-    metric_title,
-    to_markdown,
-)
+from specclip_training.reports import blocks
+from specclip_training.reports.blocks import Code, Paragraph, Section, Table, metric_title
 from specclip_training.reports.run import run_facts
 from specclip_training.stages.alignment import build
 from specclip_training.stages.pretraining import STAGE as SPECTRUM
@@ -133,33 +129,24 @@ def results_of(
         batches). `helps` of the missing ingredient is true or false where the loss in the criterion
         has one sign in its 95 % interval (Student's t), else null.
     """
-    by_name: dict[str, dict[int, dict[str, Any]]] = {}
-    settings: dict[str, Mapping[str, Any]] = {}
-    for name, trial in trials:
-        content = read_json(output / TRIALS / trial.name / METRICS)
-        by_name.setdefault(name, {})[trial.seed] = content
-        settings[name] = trial.settings
-    entries = []
-    for name, contents in by_name.items():
+    entries, full = [], None
+    for name, group in groupby(trials, key=itemgetter(0)):
+        same = [trial for _, trial in group]
+        contents = {t.seed: read_json(output / TRIALS / t.name / METRICS) for t in same}
         entry: dict[str, Any] = {
-            "name": name,
-            "settings": dict(settings[name]),
-            "seeds": list(contents),
-        }
-        entries.append(entry)
+            "name": name, "settings": dict(same[0].settings), "seeds": list(contents)
+        }  # fmt: skip
         failures = [content["failed"] for content in contents.values() if "failed" in content]
         if failures:
             entry["failed"] = failures[-1]
-            continue
-        measured = next(iter(contents.values()))["validation"]
-        entry["figures"] = {
-            figure: _figure(figure, contents, None if name == FULL else by_name[FULL])
-            for figure in FIGURES
-            if figure in measured
-        }
-        judged = entry["figures"][criterion]
-        if "loss" in judged:
-            entry["helps"] = _verdict(judged)
+        else:
+            measured = contents[same[0].seed]["validation"]
+            names = [figure for figure in FIGURES if figure in measured]
+            entry["figures"] = {figure: _figure(figure, contents, full) for figure in names}
+            if "loss" in (judged := entry["figures"][criterion]):
+                entry["helps"] = _verdict(judged)
+        full = contents if name == FULL else full
+        entries.append(entry)
     return entries
 
 
@@ -254,7 +241,7 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
         }
         if run.is_main:
             write_json(run.output / RESULTS, metrics)
-            report = to_markdown("Ablation", ablation_sections(metrics), run.output)
+            report = blocks.to_markdown("Ablation", ablation_sections(metrics), run.output)
             write_text(run.output / REPORT, report)
         summary.append(f"{run.output / REPORT}, {run.output / RESULTS}")
     finish(run)

@@ -95,28 +95,27 @@ def reconstruct(
     for row in rows:
         groups.setdefault((epochs[row], facts[row]["model"] == "fluxes"), []).append(row)
     for (epoch, by_flux), members in sorted(groups.items()):
-        make = _from_fluxes if by_flux else _from_bands
         for start in range(0, len(members), BATCH):
             batch = members[start : start + BATCH]
-            columns = make([facts[row] for row in batch], epoch, random)
-            yield (
-                batch,
-                [{name: values[i] for name, values in columns.items()} for i in range(len(batch))],
-            )
+            chosen = [facts[row] for row in batch]
+            if by_flux:
+                fluxes = np.array([entry["fluxes"] for entry in chosen])
+                columns = reconstruct_fluxes(fluxes, random, epoch=epoch)
+            else:
+                columns = _from_bands(chosen, epoch, random)
+            spectra = [
+                dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
+            ]
+            yield batch, spectra
 
 
 def epochs_of(facts: list[dict[str, Any]], rows: list[int]) -> dict[int, int]:
     """Return the calibration epoch of the response of each row, named such as `s2007`."""
-    families, years = [], []
-    for row in rows:
-        response = facts[row]["response"]
-        family, year = FLUX_EPOCH
-        if response:
-            family, year = {"s": "ACIS-S", "i": "ACIS-I"}[response[0]], float(response[1:])
-        families.append(family)
-        years.append(year)
-    epochs = nearest_epochs(np.array(families), np.array(years))
-    return dict(zip(rows, epochs.tolist(), strict=True))
+    names = {"s": "ACIS-S", "i": "ACIS-I"}
+    responses = [facts[row]["response"] for row in rows]
+    places = [(names[text[0]], float(text[1:])) if text else FLUX_EPOCH for text in responses]
+    families, years = (np.array(column) for column in zip(*places, strict=True))
+    return dict(zip(rows, nearest_epochs(families, years).tolist(), strict=True))
 
 
 def source_entry(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,32 +139,28 @@ def source_entry(facts: Mapping[str, Any]) -> dict[str, Any]:
     return entry
 
 
-def _from_fluxes(
-    facts: list[dict[str, Any]], epoch: int, random: np.random.Generator
-) -> dict[str, np.ndarray]:
-    fluxes = np.array([entry["fluxes"] for entry in facts])
-    return reconstruct_fluxes(fluxes, random, epoch=epoch)
-
-
 def _from_bands(
     facts: list[dict[str, Any]], epoch: int, random: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    shapes, columns = [], []
-    for entry in facts:
-        name = _SHAPES.get(entry["model"])
-        shapes.append(entry[name] if name else np.nan)
-        columns.append(entry[f"{entry['model']}_nh"] if name else np.nan)
+    def column(name: str, dtype: Any = None) -> np.ndarray:
+        return np.array([entry[name] for entry in facts], dtype)
+
+    shapes = [
+        (entry[_SHAPES[m]], entry[f"{m}_nh"]) if (m := entry["model"]) in _SHAPES else (None, None)
+        for entry in facts
+    ]
+    shape, nh = np.array(shapes, np.float64).T
     rows = {
         "epoch": epoch,
-        "counts": np.array([entry["counts"] for entry in facts]),
-        "background": np.array([entry["background"] for entry in facts]),
-        "scale": np.array([entry["scale"] for entry in facts], np.float64),
-        "model": np.array([entry["model"] for entry in facts], dtype=object),
-        "shape": np.array(shapes, np.float64),
-        "nh": np.array(columns, np.float64),
+        "counts": column("counts"),
+        "background": column("background"),
+        "scale": column("scale", np.float64),
+        "model": column("model", object),
+        "shape": shape,
+        "nh": nh,
     }
     return {
         **reconstruct_rows(rows, random),
-        "background_scale": rows["scale"].astype(np.float32),
-        "exposure": np.array([entry["exposure"] for entry in facts], np.float32),
+        "background_scale": column("scale", np.float32),
+        "exposure": column("exposure", np.float32),
     }

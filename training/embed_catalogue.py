@@ -63,13 +63,9 @@ def embed_catalogue(
     optional = AREA_COLUMNS if extractor.input_kind == "flux" else ()
     rows = ParquetRows(files, [*NAMES, *SPECTRUM_COLUMNS], optional=optional)
     columns = [name for name in rows.columns if name not in NAMES]
-    groups = np.array_split(
-        np.arange(len(rows.sizes)), max(1, -(-len(rows.sizes) // GROUPS_PER_FILE))
-    )
+    n_files = max(1, -(-len(rows.sizes) // GROUPS_PER_FILE))
+    groups = np.array_split(np.arange(len(rows.sizes)), n_files)
     model = model.to(accelerator.device).eval()
-
-    def embed_groups(numbers: np.ndarray) -> pa.Table:
-        return pa.concat_tables([embed_table(rows.table(int(number))) for number in numbers])
 
     def embed_table(table: pa.Table) -> pa.Table:
         spectra = to_arrays(table.select(columns))
@@ -83,14 +79,13 @@ def embed_catalogue(
         column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
         return table.select(NAMES).append_column("embedding", column)
 
-    identity = {
-        "job": "embed_catalogue",
-        "model": fingerprint(model.state_dict()),
-        "rows": rows.fingerprint,
-    }
+    weights = fingerprint(model.state_dict())
+    identity = {"job": "embed_catalogue", "model": weights, "rows": rows.fingerprint}
     return run_units(
-        accelerator, groups, output, embed_groups, identity=identity, progress=progress
-    )
+        accelerator, groups, output,
+        lambda numbers: pa.concat_tables([embed_table(rows.table(int(n))) for n in numbers]),
+        identity=identity, progress=progress,
+    )  # fmt: skip
 
 
 def main(arguments: argparse.Namespace) -> Accelerator:
@@ -105,13 +100,9 @@ def main(arguments: argparse.Namespace) -> Accelerator:
         )
     model = SpecCLIPModel.from_pretrained(arguments.model)
     extractor = SpecCLIPFeatureExtractor.from_pretrained(arguments.model)
+    chosen = [file for split in wanted for file in files[split]]
     paths = embed_catalogue(
-        accelerator,
-        model,
-        extractor,
-        [file for split in wanted for file in files[split]],
-        arguments.output,
-        batch_size=arguments.batch_size,
+        accelerator, model, extractor, chosen, arguments.output, batch_size=arguments.batch_size
     )
     if accelerator.is_main_process:
         print(f"{len(paths):,} files in {arguments.output}")
@@ -119,11 +110,9 @@ def main(arguments: argparse.Namespace) -> Accelerator:
             from hf_specclip.search.catalogue import CatalogueIndex
 
             index = CatalogueIndex.build(arguments.output)
-            quality = (
-                "only exact search, without FAISS"
-                if index.recall is None
-                else f"approximate search finds {index.recall:.0%} of the closest ten"
-            )
+            quality = "only exact search, without FAISS"
+            if index.recall is not None:
+                quality = f"approximate search finds {index.recall:.0%} of the closest ten"
             print(f"{len(index):,} vectors indexed in {arguments.output}; {quality}")
     return accelerator
 

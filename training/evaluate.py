@@ -38,6 +38,7 @@ from specclip_training.engine.commands import text_parser
 from specclip_training.engine.presets import EvaluationSettings
 from specclip_training.reports.blocks import Paragraph, Section, Table, metric_title, to_markdown
 from specclip_training.reports.retrieval import TITLES, writers_section
+from specclip_training.reports.run import sizes_table
 from specclip_training.stages.embedding import DatasetEmbedder, EmbeddedPairs
 from specclip_training.stages.fine_tuning import text_settings
 from specclip_training.studies.measure import measure_by_writer
@@ -135,12 +136,8 @@ def measure_variables(
         of the intervals); None where no variable is known.
     """
     table, train = pairs.splits[split].table, pairs.splits["train"].table
-    columns = [
-        name
-        for name in describer.moe.config.variables
-        # A spectrum holds no times of arrival.
-        if name in table.column_names and not name.startswith("var_")
-    ]
+    # A spectrum holds no times of arrival.
+    columns = [name for name in describer.moe.config.variables if not name.startswith("var_")]
     targets = {name: numbers_of(table, name) for name in columns}
     names = [name for name in columns if np.isfinite(targets[name]).any()]
     if not names:
@@ -156,10 +153,11 @@ def measure_variables(
         np.nanmedian(before if np.isfinite(before).any() else targets[name])
         for name, before in zip(names, known, strict=True)
     ]
-    options: dict[str, Any] = {"variables": names, "n_bootstrap": n_bootstrap}
     groups = pairs.splits[split].groups
     coverage = estimates.coverage({name: targets[name] for name in names}, groups, n_bootstrap)
-    regression = evaluate_regression(np.nan_to_num(value), truth, groups, guess=guess, **options)
+    regression = evaluate_regression(
+        np.nan_to_num(value), truth, groups, guess=guess, variables=names, n_bootstrap=n_bootstrap
+    )
     return {"regression": regression, "coverage": coverage}
 
 
@@ -195,17 +193,7 @@ def evaluate(given: argparse.Namespace) -> Accelerator:
 def _sections(model: str, pairs: PairData, metrics: Mapping[str, Any]) -> list[Section]:
     word = "simulated rows" if pairs.info.simulated else "rows"
     about = f"`{model}` on the {word} of `{Path(pairs.name).name}`."
-    sizes = [
-        [
-            split,
-            f"{len(pairs.splits[split]):,}",
-            f"{len(pairs.texts_of(split)[0]):,}",
-            f"{len(set(pairs.splits[split].groups.tolist())):,}",
-        ]
-        for split in metrics["splits"]
-    ]
-    data = Table(["split", "spectra", "distinct texts", "groups"], sizes)
-    sections = [Section("Data", [Paragraph(about), data])]
+    sections = [Section("Data", [Paragraph(about), sizes_table(pairs, metrics["splits"])])]
     for direction, title in TITLES.items():
         rows = []
         for split, measured in metrics["splits"].items():
@@ -226,14 +214,12 @@ def _sections(model: str, pairs: PairData, metrics: Mapping[str, Any]) -> list[S
             sections += [writers_section(*options, direction) for direction in TITLES]
             sections[-2].title += f", {split}"
             sections[-1].title += f", {split}"
-    for split, measured in metrics["splits"].items():
-        if "variables" not in measured:
-            continue
-        part: Paragraph | Table = Paragraph("The rows know no variable that the experts estimate.")
-        if measured["variables"] is not None:
-            part = _variables_table(measured["variables"])
-        sections.append(Section(f"Physical variables, {split}", [part]))
-    if not any("variables" in measured for measured in metrics["splits"].values()):
+    estimated = {name: m["variables"] for name, m in metrics["splits"].items() if "variables" in m}
+    for split, variables in estimated.items():
+        unknown = Paragraph("No variable of the experts is known for these rows.")
+        block = _variables_table(variables) if variables else unknown
+        sections.append(Section(f"Physical variables, {split}", [block]))
+    if not estimated:
         sections.append(Section("Physical variables", [Paragraph("The model has no experts.")]))
     return sections
 

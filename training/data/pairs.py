@@ -201,29 +201,23 @@ def load_pairs(
     from specclip_datasets import load
 
     splits, info = load(dataset, cache_dir)
-    tables = {}
-    for name in SPLITS:
-        part = splits.get(name)
-        tables[name] = part.with_format("arrow")[:] if part is not None and len(part) else None
+    tables = {name: splits[name].with_format("arrow")[:] for name in SPLITS if splits.get(name)}
     for name in needed:
-        if tables[name] is None:
+        if name not in tables:
             raise TrainingDataError(
                 f"{dataset} has no rows in {name}: training learns from `train` and chooses by "
-                "`validation`. Split it over its groups "
-                "(specclip_datasets.split_groups)"
+                "`validation`. Split it over its groups (specclip_datasets.split_groups)"
             )
-    reference = next((table for table in tables.values() if table is not None), None)
-    if reference is None:
+    if not tables:
         raise TrainingDataError(f"{dataset} has no rows")
+    reference = next(iter(tables.values()))
     missing = [f"{c} ({why})" for c, why in _NEEDED.items() if c not in reference.column_names]
     if missing:
         raise TrainingDataError(f"{dataset} lacks {'; '.join(missing)}: add what is missing")
-    tables = {
-        name: reference.slice(0, 0) if table is None else table for name, table in tables.items()
-    }
     sections, distinct = info.domain.sections, DistinctTexts(info.domain.sections)
     arrays, entries = {}, distinct.entries
-    for name, table in tables.items():
+    for name in SPLITS:
+        table = tables.get(name, reference.slice(0, 0))
         rows = table.select([c for c in TEXT_COLUMNS if c in table.column_names]).to_pylist()
         arrays[name] = _arrays(table, np.array([distinct.add(row, name) for row in rows], np.int64))
     _refuse_cut_groups(arrays, dataset)
@@ -232,13 +226,7 @@ def load_pairs(
         entries=entries,
         model=info.text_model,
     )
-    return PairData(
-        name=str(dataset),
-        splits=arrays,
-        texts=texts,
-        info=info,
-        fingerprint=fingerprint_of(arrays, entries),
-    )
+    return PairData(str(dataset), arrays, texts, info, fingerprint_of(arrays, entries))
 
 
 def load_embedded_pairs(run: Run) -> PairData:
@@ -349,14 +337,13 @@ def thin(spectra: Mapping[str, np.ndarray], smallest: float, draws: Draws) -> di
     """
     if smallest >= 1.0:
         return dict(spectra)
-    result = dict(spectra)
-    for column in ("counts", "background_counts", "exposure"):
-        result[column] = np.array(spectra[column])
+    thinned = ("counts", "background_counts", "exposure")
+    result = {**spectra, **{name: np.array(spectra[name]) for name in thinned}}
     for row in range(len(result["exposure"])):
         random = draws.row(row, use=_THINNING)
         share = smallest ** random.random()
-        for column in ("counts", "background_counts"):
-            result[column][row] = random.binomial(result[column][row], share)
+        for name in thinned[:2]:
+            result[name][row] = random.binomial(result[name][row], share)
         result["exposure"][row] *= share
     return result
 
@@ -383,7 +370,8 @@ def _embedding_column(table: pa.Table) -> np.ndarray:
 
 def _embedding_of_texts(pairs: PairData) -> np.ndarray:
     """Return the dataset's `text_embedding` of each distinct text."""
-    result: np.ndarray | None = None
+    width = pairs.splits["train"].table.schema.field("text_embedding").type.list_size
+    result = np.zeros((len(pairs.texts), width), np.float32)
     for name, split in pairs.splits.items():
         nulls = split.table["text_embedding"].null_count
         if nulls:
@@ -391,11 +379,8 @@ def _embedding_of_texts(pairs: PairData) -> np.ndarray:
                 f"{pairs.name}: text_embedding is null in {nulls} rows of {name}: fill them, or "
                 "drop the column to have all texts embedded here"
             )
-        vectors = _embedding_column(split.table).astype(np.float32, copy=False)
-        if result is None:
-            result = np.zeros((len(pairs.texts), vectors.shape[1]), dtype=np.float32)
         # In reverse, so that the first row of a text counts.
-        result[split.text_ids[::-1]] = vectors[::-1]
+        result[split.text_ids[::-1]] = _embedding_column(split.table)[::-1]
     return result
 
 

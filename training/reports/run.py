@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +43,17 @@ def data_section(pairs: PairData) -> Section:
         else ". Splits keep groups together: no source, observation, host or linking paper is in "
         "two of them."
     )
+    return Section("Data", [Paragraph(text), sizes_table(pairs, pairs.splits)])
+
+
+def sizes_table(pairs: PairData, splits: Iterable[str]) -> Table:
+    """Tabulate the numbers of pairs, texts and groups of some splits."""
     rows = []
-    for name, split in pairs.splits.items():
-        sizes = len(split), len(pairs.texts_of(name)[0]), len(set(split.groups.tolist()))
+    for name in splits:
+        groups, texts = pairs.splits[name].groups, pairs.texts_of(name)[0]
+        sizes = len(groups), len(texts), len(set(groups.tolist()))
         rows.append([name, *(f"{size:,}" for size in sizes)])
-    table = Table(["split", "pairs", "distinct texts", "groups"], rows)
-    return Section("Data", [Paragraph(text), table])
+    return Table(["split", "pairs", "distinct texts", "groups"], rows)
 
 
 def texts_section(preset: Preset, pairs: PairData) -> Section:
