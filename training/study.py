@@ -34,13 +34,13 @@ STUDIES: dict[str, Callable[[Subject], Study]] = {
     "zero_shot": study_zero_shot,
     "questions": study_questions,
 }
-# Each trains models of its own on the dataset, and needs no finished run.
-OF_A_DATASET: dict[str, Callable[..., Study]] = {"fine_tuning": study_fine_tuning}
+# This one trains models of its own on the dataset, and needs no finished run.
+FINE_TUNING = "fine_tuning"
 # Names that a study leaves in the run beside its report, the published one first.
 ARTIFACTS = {
     "experts": [MOE, *(f"{CHECKPOINTS}/{MOE}_{mode}" for mode in MODES)],
     "outliers": [OUTLIERS],
-    "fine_tuning": [TRIALS],
+    FINE_TUNING: [TRIALS],
 }
 REPORTS = "studies"
 
@@ -53,7 +53,7 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
     """
     name, split = arguments.study, arguments.split
     # A study of `validation` leaves what the run holds as it is.
-    made = ARTIFACTS.get(name, ()) if split == "test" or name in OF_A_DATASET else ()
+    made = ARTIFACTS.get(name, ()) if split == "test" or name == FINE_TUNING else ()
     run = start(arguments, preset, [f"{REPORTS}/{name}", *made])
     if name in STUDIES and not (run.output / MODEL / "config.json").is_file():
         raise TrainingDataError(
@@ -65,16 +65,16 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
         raise TrainingDataError(f"{pairs.name} has no rows in {split}")
     with run.stage(name) as summary:
         simulated = pairs.info.simulated
-        if name in STUDIES:
+        if name == FINE_TUNING:
+            result = study_fine_tuning(run, pairs, split=split, simulated=simulated)
+        else:
             reps = RunRepresentations(run, pairs)
             result = STUDIES[name](Subject(run, reps, split, simulated))
-        else:
-            result = OF_A_DATASET[name](run, pairs, split=split, simulated=simulated)
         if run.is_main:
             report = run.output / REPORTS / name
             write_json(report / "metrics.json", result.metrics)
             title = f"{name.replace('_', ' ').capitalize()}, preset {preset.name}, {split}"
-            title += " (simulated data)" if pairs.info.simulated else ""
+            title += " (simulated data)" if simulated else ""
             summary += [str(path) for path in write_report(report, title, result.sections)]
     finish(run)
 
@@ -82,9 +82,7 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
 def options() -> argparse.ArgumentParser:
     """Return the parser of the command."""
     command = parser(
-        "Study a finished run: "
-        + ", ".join(STUDIES).replace("_", " ")
-        + "; or a dataset: fine tuning.",
+        f"Study a finished run: {', '.join(STUDIES).replace('_', ' ')}; or a dataset: fine tuning.",
         """\
 Writes DIR/studies/STUDY/: metrics.json, report.html and report.md; experts also DIR/moe/ (a
 SpecCLIPMoEForRegression) and outliers DIR/outliers/ (a SpecCLIPOutlierDetector). Questions are
@@ -97,7 +95,7 @@ fine_tuning fine-tunes the bundled model, and trains the preset from scratch, on
 increasing size; trials/ keeps the trained models, and the same command resumes:
   python training/study.py fine_tuning --config best --dataset DATASET --output runs/tuning""",
     )
-    names = [*STUDIES, *OF_A_DATASET]
+    names = [*STUDIES, FINE_TUNING]
     command.add_argument("study", choices=names, metavar="STUDY", help=", ".join(names))
     command.add_argument(
         "--split",

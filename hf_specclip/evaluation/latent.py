@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..storage import to_json
 from .bootstrap import GroupBootstrap
 
 # Below this many rows the best of 64 dimensions correlates with anything.
@@ -45,17 +46,14 @@ class Correlations:
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers for JSON, None for nan, without the full matrix."""
         rows: dict[str, Any] = {}
+        columns = {"value": self.strength, "low": self.low, "high": self.high, "null": self.null}
         for v, name in enumerate(self.variables):
             rows[name] = {"n": int(self.n[v]), "dimension": None, "value": None}
             if self.best[v] >= 0:
-                columns = {"value": self.strength, "low": self.low, "high": self.high}
-                rows[name] |= {
-                    "dimension": int(self.best[v]),
-                    "rho": _plain(self.rho[v, self.best[v]]),
-                    **{key: _plain(values[v]) for key, values in columns.items()},
-                    "null": _plain(self.null[v]),
-                }
-        return {"mean": {key: _plain(x) for key, x in self.mean.items()}, "variables": rows}
+                rows[name] |= {"dimension": int(self.best[v])}
+                rows[name] |= {"rho": float(self.rho[v, self.best[v]])}
+                rows[name] |= {key: float(values[v]) for key, values in columns.items()}
+        return to_json({"mean": self.mean, "variables": rows})
 
 
 def correlate(
@@ -137,10 +135,6 @@ def _summarise(
             edges = np.quantile(np.nanmean(draws[rows], axis=0), [0.025, 0.975])
             mean["low"], mean["high"] = (float(edge) for edge in edges)
     return low, high, null, mean
-
-
-def _plain(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def _check_points(points: Any) -> np.ndarray:

@@ -8,6 +8,7 @@ linear-algebra library, and equal vectors tie exactly.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,21 +61,15 @@ class MatchRanks:
         number, counts = np.unique(self.right, return_counts=True)
         total = np.full(len(number), self.n_gallery)
 
-        def first_rank(reaches: Any) -> int:
-            low, high = 1, self.n_gallery
-            while low < high:
-                middle = (low + high) // 2
-                inside = _any_within(total, number, np.full(len(number), middle))
-                if reaches(float(inside @ counts) / len(self)):
-                    high = middle
-                else:
-                    low = middle + 1
-            return low
+        def share(top: int) -> float:
+            inside = _any_within(total, number, np.full(len(number), top))
+            return float(inside @ counts) / len(self)
 
         # The mean of the two middle values, as for a sample of even size.
-        lower = first_rank(lambda share: share >= 0.5 - 1e-12)
-        upper = first_rank(lambda share: share > 0.5 + 1e-12)
-        return (lower + upper) / 2
+        ranks = range(1, self.n_gallery + 1)
+        lower = bisect_left(ranks, 0.5 - 1e-12, hi=self.n_gallery - 1, key=share)
+        upper = bisect_right(ranks, 0.5 + 1e-12, hi=self.n_gallery - 1, key=share)
+        return (ranks[lower] + ranks[upper]) / 2
 
 
 def match_ranks(

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import FileFormatError
 from ..models.checkpoint_specclip import refuse_links_out
 from ..models.variables_specclip import HARDNESS_BANDS
-from ..storage import atomic_folder, map_tensors, read_json, write_json
+from ..storage import atomic_folder, map_tensors, read_json, refuse_damage, write_json
 from ..version import __version__
 from .isolation_forest import ARRAYS, IsolationForestArrays
 from .rows import DETECTORS, Reference
@@ -91,12 +91,8 @@ def read_detector(name_or_path: str | os.PathLike[str], **hub: Any) -> dict[str,
         if (folder / name).stat().st_size > _MAX_BYTES[name]:
             raise FileFormatError(f"{folder / name} is larger than {_MAX_BYTES[name]} bytes")
     refuse_links_out(folder, FileFormatError)
-    try:
+    with refuse_damage(folder, "fetch or fit the detector again"):
         return _assemble(folder)
-    except FileFormatError:
-        raise
-    except (ValueError, KeyError, TypeError) as error:
-        raise FileFormatError(f"{folder}: {error}: fetch or fit the detector again") from error
 
 
 def _assemble(folder: Path) -> dict[str, Any]:
@@ -173,16 +169,12 @@ def _read_rows(
 ) -> tuple[tuple[str, ...], tuple[str | None, ...], tuple[str, ...]]:
     rows = []
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        try:
+        with refuse_damage(f"{path} line {number}", "fetch or fit the detector again"):
             row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise FileFormatError(f"{path} line {number} is not JSON: {error}") from error
-        values = [row.get(key) for key in ("name", "group", "class")] if (
-            isinstance(row, dict)) else [None]  # fmt: skip
-        texts = values if values[-1] is not None else values[:-1]
-        if not texts or not all(isinstance(value, str) for value in texts):
+            name, group, label = (row.get(key) for key in ("name", "group", "class"))
+        if not (isinstance(name, str) and isinstance(group, str) and isinstance(label, str | None)):
             raise FileFormatError(f"{path} line {number} lacks `name`, `class` or `group`")
-        rows.append(values)
+        rows.append((name, group, label))
     if len(rows) != n:
         raise FileFormatError(f"{path} has {len(rows)} rows, {CONFIG_FILE} says {n}")
     names, groups, classes = zip(*rows, strict=True)

@@ -251,7 +251,7 @@ def test_damaged_and_absent_files_are_named(detector, tmp_path):
     for name, content, words in (
         ("detector.json", b"{", "not JSON"),
         ("reference.jsonl", b'{"name": 1}\n', "line 1 lacks"),
-        ("reference.jsonl", b"[" * 100_000, "not JSON"),
+        ("reference.jsonl", b"[" * 100_000, "line 1 cannot be used"),
         ("detector.safetensors", b"\x80" * 64, "no readable tensors"),
     ):
         copy = tmp_path / "copy"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -79,16 +80,12 @@ def stream_spectra(
         if not files.get(name):
             raise TrainingDataError(f"{dataset} has no rows in {name}: pretraining needs both")
     splits = {name: StreamedSpectra(files[name], with_area) for name in ("train", "validation")}
-    if Path(dataset).is_dir():
-        info = read_info(Path(dataset))
-    else:
-        try:
-            path = hf_hub_download(
-                str(dataset), INFO_FILE, repo_type="dataset", cache_dir=cache_dir
-            )
-            info = read_info(Path(path).parent)
-        except EntryNotFoundError:
-            info = None
+    folder = Path(dataset)
+    with suppress(EntryNotFoundError):
+        if not folder.is_dir():
+            where = {"repo_type": "dataset", "cache_dir": cache_dir}
+            folder = Path(hf_hub_download(str(dataset), INFO_FILE, **where)).parent
+    info = read_info(folder) if folder.is_dir() else None
     return PairData(
         name=str(dataset),
         splits=splits,

@@ -18,7 +18,7 @@ class Subject:
         run: the run.
         reps: representations by split; what is fitted is fitted on `train`.
         split: the split measured on.
-        simulated: True for simulated rows, which every sentence then says.
+        simulated: True for simulated rows, as reports then state.
     """
 
     run: Run
