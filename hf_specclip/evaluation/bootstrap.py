@@ -95,7 +95,7 @@ class GroupBootstrap:
         low, high = np.quantile(draws, [0.025, 0.975], axis=0)
         return low, high
 
-    def figure(self, value: float, draws: np.ndarray) -> dict[str, float]:
+    def figure(self, value: Any, draws: np.ndarray) -> dict[str, float]:
         """Return `value`, `low` and `high`: a statistic with the interval over its finite draws.
 
         The ends are nan where no draw is finite.

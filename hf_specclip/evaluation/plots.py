@@ -10,7 +10,7 @@ from typing import Any
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _STYLES = ("-", (0, (6, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 INK, _FAINT = "#222222", "#8a8a8a"
-_AXES = {
+_AXES: Any = {
     "axes.edgecolor": _FAINT, "axes.labelcolor": INK,
     "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
     "axes.grid": True, "grid.color": "#e6e6e6", "grid.linewidth": 0.7,
@@ -64,7 +64,13 @@ def plot_recall_curve(
         colour, style = COLOURS[i % len(COLOURS)], _STYLES[i % len(_STYLES)]
         ax.fill_between(curve["k"], curve["low"], curve["high"], color=colour, alpha=0.16, lw=0)
         ax.plot(curve["k"], curve["recall"], label=label, color=colour, ls=style, lw=2)
-    chance = {"label": "chance", "color": _FAINT, "lw": 1.3, "ls": (0, (4, 3)), "zorder": 1}
+    chance: dict[str, Any] = {
+        "label": "chance",
+        "color": _FAINT,
+        "lw": 1.3,
+        "ls": (0, (4, 3)),
+        "zorder": 1,
+    }
     ax.plot(longest["k"], longest["chance"], **chance)
     ax.legend(loc="upper left", frameon=False, labelcolor="linecolor")
     ticks = [k for k in (0.01, 0.1, 1, 2, 5, 10, 25, 50, 100) if k >= lowest]

@@ -74,7 +74,8 @@ def evaluate_regression(
     gains: dict[str, list[tuple[float, np.ndarray]]] = {name: [] for name in _GAINS}
     for column, variable in enumerate(variables):
         rows = known[:, column]
-        entry = result["variables"][variable] = {"n": int(rows.sum())}
+        entry: dict[str, Any] = {"n": int(rows.sum())}
+        result["variables"][variable] = entry
         if not rows.any():
             continue
         errors = {name: (value[column], drawn[:, column]) for name, (value, drawn) in mae.items()}

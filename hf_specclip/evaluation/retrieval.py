@@ -88,10 +88,10 @@ def evaluate_ranks(
         figures: dict[str, Any] = {"n_queries": len(match), "n_gallery": n}
         for k in ks:
             hits, chance = match.hits(places(k, n)), match.chance_hits(places(k, n))
-            interval = bootstrap.interval(bootstrap.means(hits)) if bootstrap else (0, 1)
-            figures[f"recall@{float(k):g}%"] = _figure(hits.mean(), *interval, chance.mean())
-        interval = bootstrap.interval(bootstrap.medians(expected)) if bootstrap else (1, n)
-        median = _figure(np.median(expected), *interval, match.chance_median())
+            ends = bootstrap.interval(bootstrap.means(hits)) if bootstrap else (0, 1)
+            figures[f"recall@{float(k):g}%"] = _figure(hits.mean(), ends, chance.mean())
+        ends = bootstrap.interval(bootstrap.medians(expected)) if bootstrap else (1, n)
+        median = _figure(np.median(expected), ends, match.chance_median())
         figures["median_rank"] = median
         figures["median_rank_fraction"] = {name: x / n for name, x in median.items()}
         result[direction] = figures
@@ -200,8 +200,8 @@ def places(k: float, n: int) -> int:
     return math.ceil(percentage * n / 100)
 
 
-def _figure(value: Any, low: Any, high: Any, chance: Any) -> dict[str, float]:
-    figure = {"value": value, "low": low, "high": high, "chance": chance}
+def _figure(value: Any, interval: tuple[Any, Any], chance: Any) -> dict[str, float]:
+    figure = {"value": value, "low": interval[0], "high": interval[1], "chance": chance}
     return {name: float(number) for name, number in figure.items()}
 
 
