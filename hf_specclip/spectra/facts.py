@@ -12,8 +12,6 @@ import numpy as np
 from .rebin import overlap_fractions
 from .spectrum import XRaySpectrum
 
-__all__ = ["ACIS_FRAME", "PILE_UP_NOTED", "notes_of", "pile_up_share", "spectrum_facts"]
-
 # Frame of six ACIS chips, s, where a file does not state it.
 ACIS_FRAME = 3.2
 # Piled-up share of the events from which it is mentioned.
@@ -75,16 +73,15 @@ def _facts_of_band(spectrum: XRaySpectrum) -> dict[str, Any]:
     area = binned["effective_area"]
     per_frame = counts / spectrum.exposure * (spectrum.frame_time or ACIS_FRAME)
     imaged = spectrum.camera.imaging_ccd and spectrum.camera.stated_camera
-    values = (
-        _scale_of(spectrum, scale),
-        counts,
-        net,
-        (counts + scale**2 * region) ** 0.5,
-        net / spectrum.exposure,
-        None if area is None else float(area.max()),
-        pile_up_share(per_frame) if imaged else None,
-    )
-    facts = dict(zip(_OF_BAND, values, strict=True))
+    facts = {
+        "background_scale": _scale_of(spectrum, scale),
+        "counts_0.5_8kev": counts,
+        "net_counts_0.5_8kev": net,
+        "net_counts_error_0.5_8kev": (counts + scale**2 * region) ** 0.5,
+        "net_rate_0.5_8kev_per_s": net / spectrum.exposure,
+        "effective_area_max_cm2": None if area is None else float(area.max()),
+        "pile_up_share": pile_up_share(per_frame) if imaged else None,
+    }
     return facts if spectrum.are_poisson else facts | _net_of_band(spectrum)
 
 

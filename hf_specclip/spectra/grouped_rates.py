@@ -13,8 +13,6 @@ from .fitting.groups import group_channels
 if TYPE_CHECKING:
     from .spectrum import XRaySpectrum
 
-__all__ = ["GroupedRates", "group_rates", "group_starts", "poisson_errors"]
-
 # About as many points as an eye can tell apart in one panel.
 _GROUPS = 80
 
@@ -88,41 +86,42 @@ def group_rates(
     if not inside.size:
         raise ValueError(f"no channel lies in {low:g}–{high:g} keV")
     part = slice(inside[0], inside[-1] + 1)
-    good = spectrum.good[part]
-    observed = np.where(good, spectrum.counts[part], 0)
-    weights = np.maximum(observed, 0)
-    starts = group_starts(weights, _least(weights, group_counts))
-    group_edges = edges[part.start : part.stop + 1][np.append(starts, inside.size)]
-    per_rate = spectrum.exposure * _good_widths(spectrum, part, starts)
+    good, borders = spectrum.good[part], edges[part.start : part.stop + 1]
 
-    counts = np.add.reduceat(observed, starts)
+    def grouped(values: NDArray[Any], starts: NDArray[np.int64]) -> NDArray[Any]:
+        return np.add.reduceat(np.where(good, values, 0), starts)
+
+    def per_rate(starts: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return s keV of the good channels of groups; infinite where all are bad."""
+        widths = grouped(np.diff(borders), starts)
+        return spectrum.exposure * np.where(widths > 0, widths, np.inf)
+
+    starts = _starts(np.where(good, np.maximum(spectrum.counts[part], 0), 0), group_counts)
+    counts = grouped(spectrum.counts[part], starts)
     lower, upper = poisson_errors(counts)
     if not spectrum.are_poisson and spectrum.stat_error is not None:
-        lower = np.sqrt(np.add.reduceat(np.where(good, spectrum.stat_error[part] ** 2, 0), starts))
-        upper = lower
-    expected, variance = np.zeros(counts.size), np.zeros(counts.size)
-    if spectrum.background_counts is not None:
-        region, scale = (values[part] for values in spectrum.background_observed)
-        region = np.where(good, region, 0)
-        expected = np.add.reduceat(region * scale, starts)
-        variance = np.add.reduceat(region * scale**2, starts)
+        lower = upper = np.sqrt(grouped(spectrum.stat_error[part] ** 2, starts))
+    region, scale = (values[part] for values in spectrum.background_observed)
+    expected, variance = grouped(region * scale, starts), grouped(region * scale**2, starts)
     drawn = counts.astype(np.float64)
     if subtract_background:
         drawn = drawn - expected
         lower, upper = np.hypot(lower, np.sqrt(variance)), np.hypot(upper, np.sqrt(variance))
     background_edges, background_rate = np.zeros(0), np.zeros(0)
-    if expected.any():
-        background_edges, background_rate = _background(spectrum, part, group_counts)
+    if spectrum.background_counts is not None and expected.any():
+        behind = _starts(np.where(good, spectrum.background_counts[part], 0), group_counts)
+        background_edges = borders[np.append(behind, good.size)]
+        background_rate = grouped(region * scale, behind) / per_rate(behind)
     limit = np.where(upper > 0, np.maximum(drawn, 0) + upper, 0.0)
     return GroupedRates(
         energy_range=(low, high),
         part=part,
-        edges=group_edges,
-        rate=drawn / per_rate,
-        errors=np.array([lower, upper]) / per_rate,
-        limit=limit / per_rate,
+        edges=borders[np.append(starts, good.size)],
+        rate=drawn / per_rate(starts),
+        errors=np.array([lower, upper]) / per_rate(starts),
+        limit=limit / per_rate(starts),
         found=drawn - lower > 0,
-        expected=expected / per_rate,
+        expected=expected / per_rate(starts),
         background_edges=background_edges,
         background_rate=background_rate,
     )
@@ -136,33 +135,11 @@ def group_starts(counts: NDArray[np.int64], least: int) -> NDArray[np.int64]:
     return np.append(0, group_channels(counts, least).stops[0, :-1])
 
 
-def _background(
-    spectrum: XRaySpectrum, part: slice, asked: int | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    assert spectrum.background_counts is not None
-    region = np.where(spectrum.good[part], spectrum.background_counts[part], 0)
-    scaled = region * np.broadcast_to(spectrum.background_scale, spectrum.counts.shape)[part]
-    starts = group_starts(region, _least(region, asked))
-    edges = spectrum.channel_edges[part.start : part.stop + 1][np.append(starts, region.size)]
-    return edges, np.add.reduceat(scaled, starts) / (
-        spectrum.exposure * _good_widths(spectrum, part, starts)
-    )
-
-
-def _good_widths(
-    spectrum: XRaySpectrum, part: slice, starts: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Return the widths (keV) of groups without their bad channels; infinite for none but bad."""
-    widths = np.diff(spectrum.channel_edges)[part] * spectrum.good[part]
-    total = np.add.reduceat(widths, starts)
-    return np.where(total > 0, total, np.inf)
-
-
-def _least(counts: NDArray[np.int64], asked: int | None) -> int:
-    if asked is not None:
-        return asked
+def _starts(counts: NDArray[np.int64], least: int | None) -> NDArray[np.int64]:
+    """Return `group_starts`, for about `_GROUPS` groups where `least` is None."""
     total = int(counts.sum())
-    return max(min(15, max(3, total // 12)), total // _GROUPS)
+    usual = max(min(15, max(3, total // 12)), total // _GROUPS)
+    return group_starts(counts, usual if least is None else least)
 
 
 def poisson_errors(counts: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:

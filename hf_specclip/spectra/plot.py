@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .grouped_rates import GroupedRates, group_rates
-from .rebin import ascending_edges
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,8 +74,6 @@ def plot_spectrum(
         energy_range=energy_range,
         subtract_background=subtract_background,
     )
-    low, high = points.energy_range
-
     if ax is None:
         import matplotlib.pyplot as plt
 
@@ -119,8 +116,7 @@ def plot_spectrum(
         _draw_background(ax, points)
     if model is not None:
         _draw_model(ax, np.asarray(model, dtype=np.float64), spectrum, points.part)
-    lowest = points.expected[points.expected > 0]
-    _dress(ax, spectrum, (low, high), points.rate[found], points.limit[weak], lowest)
+    _dress(ax, spectrum, points)
     return ax
 
 
@@ -159,7 +155,7 @@ def _draw_background(ax: Axes, points: GroupedRates) -> None:
 
 
 def _draw_model(ax: Axes, model: NDArray[Any], spectrum: XRaySpectrum, part: slice) -> None:
-    edges = ascending_edges(spectrum.channel_edges, "energy_edges")
+    edges = spectrum.channel_edges
     if model.shape != spectrum.counts.shape:
         raise ValueError(f"model must have shape {spectrum.counts.shape}, not {model.shape}")
     density = (model / np.diff(edges))[part]
@@ -167,17 +163,11 @@ def _draw_model(ax: Axes, model: NDArray[Any], spectrum: XRaySpectrum, part: sli
     ax.plot(centre, density, color=_MODEL, linewidth=1.4, label="model", zorder=4)
 
 
-def _dress(
-    ax: Axes,
-    spectrum: XRaySpectrum,
-    energy_range: tuple[float, float],
-    rates: NDArray[Any],
-    limits: NDArray[Any],
-    background: NDArray[Any],
-) -> None:
-    ax.set_xlim(*energy_range)
-    label_energies(ax, *energy_range)
-    shown = rates if rates.size else limits
+def _dress(ax: Axes, spectrum: XRaySpectrum, points: GroupedRates) -> None:
+    ax.set_xlim(*points.energy_range)
+    label_energies(ax, *points.energy_range)
+    background = points.expected[points.expected > 0]
+    shown = points.rate[points.found] if points.found.any() else points.limit[points.weak]
     if shown.size:
         # Room for the background, but never more than one and a half decades.
         bottom = shown.min() / 3
@@ -191,22 +181,16 @@ def _dress(
     ax.tick_params(which="both", direction="in", top=True, right=True, colors=_INK)
     for spine in ax.spines.values():
         spine.set_color("#b8c0c9")
-    parts = [spectrum.camera.name]
-    if spectrum.obsid is not None:
-        parts.append(f"ObsID {spectrum.obsid}")
-    if spectrum.region_id is not None:
-        parts.append(f"region {spectrum.region_id}")
     kiloseconds = spectrum.exposure / 1e3
-    parts.append(f"{kiloseconds:,.0f} ks" if kiloseconds >= 100 else f"{kiloseconds:.3g} ks")
-    parts.append(f"{int(spectrum.counts[spectrum.good].sum()):,} counts")
+    parts = [
+        spectrum.camera.name,
+        "" if spectrum.obsid is None else f"ObsID {spectrum.obsid}",
+        "" if spectrum.region_id is None else f"region {spectrum.region_id}",
+        f"{kiloseconds:,.0f} ks" if kiloseconds >= 100 else f"{kiloseconds:.3g} ks",
+        f"{int(spectrum.counts[spectrum.good].sum()):,} counts",
+    ]
     title = literal(" · ".join(p for p in parts if p))
     ax.set_title(title, loc="left", fontsize="medium", color=_INK)
-    handles, labels = ax.get_legend_handles_labels()
-    order = sorted(range(len(labels)), key=lambda n: labels[n].startswith(("background", "1σ")))
-    ax.legend(
-        [handles[n] for n in order],
-        [labels[n] for n in order],
-        frameon=False,
-        labelcolor=_INK,
-        fontsize="small",
-    )
+    entries: Any = zip(*ax.get_legend_handles_labels(), strict=True)
+    entries = sorted(entries, key=lambda entry: entry[1].startswith(("background", "1σ")))
+    ax.legend(*zip(*entries, strict=True), frameon=False, labelcolor=_INK, fontsize="small")

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from .fitting.result import FitResult
     from .spectrum import XRaySpectrum
 
-__all__ = ["draw_fit"]
-
 _INK, _DATA = "#26323f", "#1f5fa8"
 _COLOURS = ("#d1495b", "#e69f00", "#009e73", "#8a6fb0", "#56b4e9", "#b5a400")
 

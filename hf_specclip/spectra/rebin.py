@@ -81,9 +81,8 @@ def detection_seed(
     Returns:
         an integer in [0, 2**63).
     """
-    parts = [
-        "" if part is None else str(part).strip() for part in (obsid, obi, region_id, source_name)
-    ]
+    names = (obsid, obi, region_id, source_name)
+    parts = ["" if name is None else str(name).strip() for name in names]
     digest = hashlib.blake2b("\x1f".join(parts).encode(), digest_size=8, person=b"specclip")
     return int.from_bytes(digest.digest(), "little") >> 1
 
@@ -140,7 +139,8 @@ def deal_counts_batch(
         ValueError: as `deal_counts`, or a number of seeds other than B.
     """
     values = _integer_counts(counts)
-    lows, widths, edges, first, destination = _geometry(channel_edges, bin_edges)
+    borders = ascending_edges(channel_edges, "channel_edges")
+    lows, widths, edges = borders[:-1], np.diff(borders), ascending_edges(bin_edges, "bin_edges")
     if values.ndim != 2 or values.shape[1] != lows.size:
         raise ValueError(f"counts must have shape (B, {lows.size}), not {values.shape}")
     state = _seed_states(seeds)
@@ -152,9 +152,11 @@ def deal_counts_batch(
     rows, channels = np.nonzero(values)
     numbers = values[rows, channels]
 
-    # Most channels of a coarse grid lie inside one bin: nothing to draw.
-    inside = destination[channels] >= 0
-    np.add.at(dealt, (rows[inside], destination[channels[inside]]), numbers[inside])
+    # The first slot that each channel meets (0 is below the bins), and the last. Most channels of a
+    # coarse grid lie inside one bin: nothing to draw.
+    first = np.searchsorted(edges, lows, side="right")
+    inside = (first == np.searchsorted(edges, borders[1:], side="left"))[channels]
+    np.add.at(dealt, (rows[inside], first[channels[inside]]), numbers[inside])
     rows, channels, numbers = rows[~inside], channels[~inside], numbers[~inside]
 
     many = numbers > _ONE_BY_ONE
@@ -168,7 +170,8 @@ def deal_counts_batch(
     rows, channels, numbers = rows[~many], channels[~many], numbers[~many]
 
     # What the counts of a channel share: where their random numbers begin, and where they can go.
-    begin, slots = state[rows] + _counters(channels), rows * n_out + first[channels]
+    counters = ((channels.astype(np.uint64) << np.uint64(32)) + np.uint64(1)) * _GOLDEN
+    begin, slots = state[rows] + counters, rows * n_out + first[channels]
     crossed, flat = _crossed_edges(lows + widths, edges, first), dealt.reshape(-1)
     for part in _chunks(numbers):
         repeat, source = numbers[part], channels[part]
@@ -204,10 +207,8 @@ def overlap_fractions(src_edges: ArrayLike, dst_edges: ArrayLike) -> NDArray[np.
     Raises:
         ValueError: edges that do not ascend.
     """
-    source, target = (
-        ascending_edges(src_edges, "src_edges"),
-        ascending_edges(dst_edges, "dst_edges"),
-    )
+    source = ascending_edges(src_edges, "src_edges")
+    target = ascending_edges(dst_edges, "dst_edges")
     below = np.clip((target - source[:-1, None]) / np.diff(source)[:, None], 0.0, 1.0)
     return np.diff(below, axis=1)
 
@@ -232,20 +233,6 @@ def _integer_counts(counts: ArrayLike) -> NDArray[np.int64]:
     if values.size and values.min() < 0:
         raise ValueError("counts must not be negative")
     return values.astype(np.int64)
-
-
-def _geometry(
-    channel_edges: ArrayLike, bin_edges: ArrayLike
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Return lower edges and widths of channels, bin edges, the first slot each channel meets (0 is
-    below the bins), and its only one (else −1).
-    """
-    channels = ascending_edges(channel_edges, "channel_edges")
-    edges = ascending_edges(bin_edges, "bin_edges")
-    first = np.searchsorted(edges, channels[:-1], side="right")
-    last = np.searchsorted(edges, channels[1:], side="left")
-    only = np.where(first == last, first, -1)
-    return channels[:-1], np.diff(channels), edges, first, only
 
 
 def _crossed_edges(
@@ -283,11 +270,6 @@ def _seed_states(seeds: ArrayLike) -> NDArray[np.uint64]:
     """Return well-mixed states: neighbouring seeds (0, 1, 2…) give unrelated draws."""
     whole = [int(seed) & _MASK for seed in np.asarray(seeds, dtype=object).reshape(-1)]
     return _mix(np.asarray(whole, dtype=np.uint64) + _GOLDEN)
-
-
-def _counters(channel: NDArray[Any]) -> NDArray[np.uint64]:
-    """Return the growth of a detection's state at the first count of a channel."""
-    return ((channel.astype(np.uint64) << np.uint64(32)) + np.uint64(1)) * _GOLDEN
 
 
 def _uniform(begin: NDArray[np.uint64]) -> NDArray[np.float64]:

@@ -27,6 +27,11 @@ _LARGEST_AREA = 1e10
 _DENSE_BYTES = 512 << 20
 
 
+def in_unit(value: Any, unit: str) -> Any:
+    """Return the number in `unit` where `value` is an astropy quantity, else `value` itself."""
+    return value.to_value(unit) if hasattr(value, "to_value") else value
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class EffectiveArea:
     """Effective area against true energy (ARF).
@@ -50,11 +55,8 @@ class EffectiveArea:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        edges, area = self.energy_edges, self.area
-        edges = ascending_edges(
-            edges.to_value("keV") if hasattr(edges, "to_value") else edges, "energy_edges"
-        ).copy()
-        area = np.array(area.to_value("cm2") if hasattr(area, "to_value") else area, np.float64)
+        edges = ascending_edges(in_unit(self.energy_edges, "keV"), "energy_edges").copy()
+        area = np.array(in_unit(self.area, "cm2"), np.float64)
         if area.shape != (edges.size - 1,):
             raise ValueError(f"area must have shape ({edges.size - 1},), not {area.shape}")
         if not ((area >= 0) & (area < _LARGEST_AREA)).all():
@@ -234,20 +236,15 @@ class RedistributionMatrix:
             out[:] = np.bincount(rows.column, weights=weights, minlength=self.n_channels)
             return out
         # The area goes to the matrix: there are fewer elements in it than in many spectra.
-        for start, stop in self._row_blocks():
+        step = max(1, (_DENSE_BYTES // 8) // (8 * self.n_channels))
+        for start in range(0, self.n_energies, step):
+            stop = min(start + step, self.n_energies)
             block = self._dense_rows(start, stop, area).astype(rates.dtype, copy=False)
             if start == 0:
                 np.matmul(rates[..., :stop], block, out=out)
             else:
                 out += rates[..., start:stop] @ block
         return out
-
-    def _row_blocks(self) -> list[tuple[int, int]]:
-        """Return ranges of rows whose dense float64 form stays small."""
-        step = max(1, (_DENSE_BYTES // 8) // (8 * self.n_channels))
-        return [
-            (start, min(start + step, self.n_energies)) for start in range(0, self.n_energies, step)
-        ]
 
     def _dense_rows(
         self, start: int, stop: int, area: NDArray[np.float64] | None = None

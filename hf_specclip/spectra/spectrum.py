@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,11 +21,7 @@ from .rebin import (
     energy_grid,
     overlap_fractions,
 )
-
-if TYPE_CHECKING:
-    from .response import EffectiveArea, RedistributionMatrix
-
-__all__ = ["XRaySpectrum"]
+from .response import EffectiveArea, RedistributionMatrix, in_unit
 
 _ARRAYS = dict.fromkeys(("quality", "background_quality", "grouping", "channels"), np.int64) | (
     dict.fromkeys(("stat_error", "systematic_error", "background_error"), np.float64)
@@ -146,32 +142,27 @@ class XRaySpectrum:
             if not self.counted:
                 raise ValueError("counts must be whole numbers")
         if self.energy_edges is not None:
-            edges = ascending_edges(_in_unit(self.energy_edges, "keV"), "energy_edges")
+            edges = ascending_edges(in_unit(self.energy_edges, "keV"), "energy_edges")
             if edges.size != n + 1:
                 raise ValueError(f"{n} channels need {n + 1} energy_edges, not {edges.size}")
             if edges[0] < 0:
                 raise ValueError(f"energy_edges must not be negative (first is {edges[0]:g} keV)")
             self._set(energy_edges=edges)
-        self._set(exposure=_positive(_in_unit(self.exposure, "s"), "exposure"))
-        self._set(backscal=_scaling(self.backscal, "backscal", n))
-        self._set(areascal=_scaling(self.areascal, "areascal", n))
-
+        self._set(exposure=_positive(in_unit(self.exposure, "s"), "exposure"))
+        for name in ("backscal", "areascal", "background_backscal", "background_areascal"):
+            self._set(**{name: _scaling(getattr(self, name), name, n)})
         if self.background_counts is not None:
             background = _counts(self.background_counts, "background_counts", n)
             if background.min() < 0:
                 raise ValueError("background_counts must not be negative")
             exposure = self.background_exposure
-            exposure = self.exposure if exposure is None else _in_unit(exposure, "s")
+            exposure = self.exposure if exposure is None else in_unit(exposure, "s")
             self._set(background_counts=background)
             self._set(background_exposure=_positive(exposure, "background_exposure"))
         elif self.background_exposure is not None:
             raise ValueError("background_exposure was given without background_counts")
-        for name in ("background_backscal", "background_areascal"):
-            self._set(**{name: _scaling(getattr(self, name), name, n)})
-        if np.max(self.background_scale) > MAX_RATIO:
-            raise ValueError(
-                f"a background_scale of {np.max(self.background_scale):g} is not valid"
-            )
+        if (largest := np.max(self.background_scale)) > MAX_RATIO:
+            raise ValueError(f"a background_scale of {largest:g} is not valid")
 
         for name, dtype in _ARRAYS.items():
             if getattr(self, name) is not None:
@@ -228,14 +219,8 @@ class XRaySpectrum:
     @property
     def camera(self) -> Instrument:
         """Instrument that the keywords name; see `instruments.identify`."""
-        return identify(
-            self.telescope,
-            self.instrument,
-            self.detector,
-            self.grating,
-            self.order,
-            self.counts.size,
-        )
+        names = (self.telescope, self.instrument, self.detector, self.grating, self.order)
+        return identify(*names, self.counts.size)
 
     @property
     def counted(self) -> bool:
@@ -299,12 +284,10 @@ class XRaySpectrum:
         if self.background_counts is None or self.background_exposure is None:
             return 0.0
         source = self.exposure * np.asarray(self.backscal * self.areascal)
-        region = self.background_exposure * np.asarray(
-            self.background_backscal * self.background_areascal
-        )
-        scale = np.divide(
-            source, region, out=np.zeros(np.broadcast(source, region).shape), where=region > 0
-        )
+        behind = self.background_backscal * self.background_areascal
+        region = self.background_exposure * np.asarray(behind)
+        nothing = np.zeros(np.broadcast(source, region).shape)
+        scale = np.divide(source, region, out=nothing, where=region > 0)
         return float(scale) if scale.ndim == 0 else scale
 
     @property
@@ -419,20 +402,15 @@ class XRaySpectrum:
             return None
         if not self.good.all():
             area = area * self.good_share(edges)
-        if isinstance(self.areascal, np.ndarray):
+        areascal = self.areascal
+        if isinstance(areascal, np.ndarray):
             centres = (self.channel_edges[:-1] + self.channel_edges[1:]) / 2
-            return (area * np.interp(energies, centres, self.areascal)).astype(np.float32)
-        return (area * self.areascal).astype(np.float32)
+            areascal = np.interp(energies, centres, areascal)
+        return (area * areascal).astype(np.float32)
 
     def replace(self, **changes: Any) -> XRaySpectrum:
         """Return a copy with some attributes changed."""
-        old = {field.name: getattr(self, field.name) for field in fields(self)}
-        return XRaySpectrum(**{**old, **changes})
-
-
-def _in_unit(value: Any, unit: str) -> Any:
-    """Return the number in `unit` where `value` is an astropy quantity, else `value` itself."""
-    return value.to_value(unit) if hasattr(value, "to_value") else value
+        return replace(self, **changes)
 
 
 def has_usual_errors(counts: NDArray[Any], errors: NDArray[Any]) -> bool:

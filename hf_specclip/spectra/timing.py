@@ -165,7 +165,9 @@ def _log_odds(
     """
     if live_sums is not None:
         return list(_log_odds_of_gaps(sums, number, live_sums))
-    factorial = _log_factorial(int(number.max(initial=0)) + _NUMBERS[-1])
+    # ln k! for k from 0 on.
+    largest = int(number.max(initial=0)) + _NUMBERS[-1]
+    factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, largest + 1)))])
     odds = []
     for m in _NUMBERS:
         constant = factorial[m - 1] + number * np.log(m) - factorial[number + m - 1]
@@ -185,7 +187,7 @@ def _log_odds(
 def _log_odds_of_gaps(
     sums: np.ndarray, number: np.ndarray, live_sums: np.ndarray
 ) -> Iterator[np.ndarray]:
-    """Give the same where parts of the observations were not exposed."""
+    """Give the same for observations with gaps."""
     for m in _NUMBERS:
         share, exposed = _exposed(live_sums, m)
         phases = exposed.shape[1]
@@ -339,8 +341,3 @@ def chi_square_cdf(value: float, degrees: int) -> float:
     powers = [k - 0.5 * odd for k in range(odd, degrees // 2 + odd)]
     tail = sum(exp(power * log(half) - half - lgamma(power + 1.0)) for power in powers)
     return min(1.0, max(0.0, 1.0 - tail - odd * erfc(sqrt(half))))
-
-
-def _log_factorial(largest: int) -> np.ndarray:
-    """Return ln k! for k from 0 to `largest`."""
-    return np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, largest + 1)))])

@@ -97,3 +97,12 @@ def test_whole_numbers_beyond_64_bits(card):
     header = Header([f"KEY     = {card}".ljust(80)], "file", "1")
     with pytest.raises(SpectrumFileError, match="64 bits"):
         header.integer("KEY")
+
+
+@pytest.mark.parametrize("n_more", [5, 64])
+def test_numbers_beyond_all_bounds_are_refused(n_more):
+    digits = "1" * 67 + "&'"
+    cards = [f"KEY     = '{digits}".ljust(80), *[f"CONTINUE  '{digits}".ljust(80)] * n_more]
+    for read in (Header(cards, "file", "1").number, Header(cards, "file", "1").integer):
+        with pytest.raises(SpectrumFileError, match="keyword KEY"):
+            read("KEY")

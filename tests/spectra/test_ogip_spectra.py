@@ -292,6 +292,10 @@ def test_checksums_that_do_not_hold_are_said(tmp_path, side):
     assert side == "src.pha" or side in note
     with pytest.raises(SpectrumFileError, match=r"DATASUM.*get the file again|DATASUM.*Get the"):
         read_spectrum(path, strict=True)
+    at = data.rindex(b"DATASUM = '") + 11
+    data[at : at + 2] = "²".encode("latin-1") + b"'"  # a digit to str.isdigit, not to int
+    (tmp_path / side).write_bytes(bytes(data))
+    assert "DATASUM and CHECKSUM" in read_spectrum(path).notes[0]
 
 
 def test_total_counts_that_do_not_add_up_are_said(tmp_path):

@@ -63,7 +63,6 @@ def test_fold_refuses_other_energies(rmf):
 
 def test_large_matrices_go_in_blocks(rmf, monkeypatch):
     monkeypatch.setattr("hf_specclip.spectra.response._DENSE_BYTES", 8 * 8 * 1024 * 10)
-    assert len(rmf._row_blocks()) == 9
     assert np.allclose(rmf.fold(np.ones((2, 87)))[0], rmf.fold(np.ones(87)), rtol=1e-6)
     area = np.linspace(1, 2, 87)
     arf = EffectiveArea(energy_edges=ENERGIES, area=area)

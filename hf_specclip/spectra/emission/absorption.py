@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, lru_cache
-from importlib import resources
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .grid import Array, check_edges, check_parameters, cut_bins, in_rows, quadrature
+from .grid import Array, check_edges, check_parameters, cut_bins, in_rows, quadrature, read_table
 
 # Bins wider than this, in ln E, are cut before a spectrum and a transmission are multiplied. The
 # error of a step is a twelfth of its square times both slopes (10 and 45: 1e-3).
@@ -145,9 +144,6 @@ def _check_cross_section(name: str) -> None:
 
 @cache
 def _cross_section_table(cross_section: str) -> tuple[Array, Array]:
-    path = resources.files("hf_specclip.spectra") / "tables" / "photoelectric_cross_section.csv"
-    with path.open("r", encoding="ascii") as file:
-        names = file.readline().strip().split(",")
-        table = np.loadtxt(file, delimiter=",")
+    names, table = read_table("photoelectric_cross_section.csv")
     column = names.index(f"{cross_section}_1e-22cm2")
     return np.log(table[:, 0]), np.log(table[:, column])

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .grid import Array, check_edges, check_parameters, cubic_taps, integrate_decay
+from .grid import Array, check_edges, check_parameters, cubic_taps, integrate_decay, read_table
 
 RYDBERG = 0.0136056931  # keV
 
@@ -53,12 +52,8 @@ def bremsstrahlung(
             gaunt = gaunt + 4.0 * helium * gaunt_factor(shifted, kt, charge=2)
         return np.log(gaunt / shifted)
 
-    def decay(kt: Array, redshift: Array) -> Array:
-        return (1.0 + redshift) / kt
-
-    photons = integrate_decay(grid, (kt, redshift), log_slow, decay)
     scale = np.asarray(norm, dtype=np.float64) / np.sqrt(np.asarray(kt, dtype=np.float64))
-    return scale[..., None] * photons
+    return integrate_decay(grid, (kt, redshift), log_slow, kt, redshift, scale)
 
 
 def gaunt_factor(energy: ArrayLike, kt: ArrayLike, charge: float = 1.0) -> Array:
@@ -101,9 +96,6 @@ def _position(value: Array, nodes: Array) -> Array:
 @cache
 def _gaunt_table() -> tuple[Array, Array, Array]:
     """Load log10 γ², log10 u, and ln of the Gaunt factor on both."""
-    path = resources.files("hf_specclip.spectra") / "tables" / "free_free_gaunt.csv"
-    with path.open("r", encoding="ascii") as file:
-        names = file.readline().strip().split(",")[1:]
-        rows = np.loadtxt(file, delimiter=",")
-    log_us = np.array([float(name.removeprefix("log10_u=")) for name in names])
+    names, rows = read_table("free_free_gaunt.csv")
+    log_us = np.array([float(name.removeprefix("log10_u=")) for name in names[1:]])
     return rows[:, 0], log_us, np.log(rows[:, 1:])

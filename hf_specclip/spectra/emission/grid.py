@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from importlib import resources
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +16,7 @@ Array = NDArray[np.float64]
 _WIDEST_STEP = 0.1
 # Spacing in log10 E of the values from which the slow part of a spectrum is interpolated.
 _SLOW_STEP = 0.05
-# Rows are worked on so many numbers at a time: they stay in the cache, and memory stays bounded.
+# Numbers in a chunk of rows: it stays in the cache, and memory stays bounded.
 _CELLS = 1 << 18
 
 
@@ -36,20 +38,16 @@ def check_parameters(
     redshift: ArrayLike = 0.0,
 ) -> None:
     """Raise ValueError, by name, for unphysical parameters."""
-    for name, values in finite:
-        if not np.all(np.isfinite(np.asarray(values, dtype=np.float64))):
-            raise ValueError(f"{name} must be finite")
-    for name, values in positive:
-        array = np.asarray(values, dtype=np.float64)
-        if not np.all((array > 0.0) & np.isfinite(array)):
-            raise ValueError(f"{name} must be above 0 and finite")
-    for name, values in not_negative:
-        array = np.asarray(values, dtype=np.float64)
-        if not np.all((array >= 0.0) & np.isfinite(array)):
-            raise ValueError(f"{name} must be 0 or more, and finite")
-    shift = np.asarray(redshift, dtype=np.float64)
-    if not np.all((shift > -1.0) & np.isfinite(shift)):
-        raise ValueError("redshift must be above -1 and finite")
+    for parameters, least, holds, said in (
+        (finite, -np.inf, np.greater, "finite"),
+        (positive, 0.0, np.greater, "above 0 and finite"),
+        (not_negative, 0.0, np.greater_equal, "0 or more, and finite"),
+        ((("redshift", redshift),), -1.0, np.greater, "above -1 and finite"),
+    ):
+        for name, values in parameters:
+            array = np.asarray(values, dtype=np.float64)
+            if not np.all(holds(array, least) & np.isfinite(array)):
+                raise ValueError(f"{name} must be {said}")
 
 
 def in_rows(
@@ -118,16 +116,18 @@ def integrate_decay(
     edges: Array,
     parameters: Sequence[ArrayLike],
     log_slow: Callable[..., Array],
-    decay: Callable[..., Array],
+    scale: ArrayLike,
+    redshift: ArrayLike,
+    norm: ArrayLike,
 ) -> Array:
-    """Integrate exp(slow(E) − decay · E) over each bin.
+    """Integrate norm · exp(slow(E) − E (1 + z) / scale) over each bin.
 
     Args:
         edges: bin edges (n + 1,).
         parameters: broadcast against each other, to S.
         log_slow: slow(E) from energies (k,) and parameters (m, 1), (m, k); it must be smooth in
             ln E, and is interpolated (a power law exactly).
-        decay: 1/keV, from parameters (m, 1), (m, 1).
+        scale, redshift, norm: of the exponential decay, keV, and of the whole; as parameters.
 
     Returns:
         S + (n,).
@@ -141,8 +141,8 @@ def integrate_decay(
     left, taps = cubic_taps(log_energies - lowest, n_coarse)
     uncut = len(first) == energies.shape[1]
 
-    def rows(*chunk: Array) -> Array:
-        slow, rate = log_slow(coarse, *chunk), decay(*chunk)
+    def rows(scale: Array, redshift: Array, *chunk: Array) -> Array:
+        slow, rate = log_slow(coarse, *chunk), (1.0 + redshift) / scale
         total = np.zeros((len(rate), energies.shape[1]))
         for node in range(len(energies)):
             exponent = -rate * energies[node]
@@ -151,7 +151,8 @@ def integrate_decay(
             total += weights[node] * np.exp(exponent)
         return total if uncut else np.add.reduceat(total, first, axis=1)
 
-    return in_rows(rows, parameters, len(edges) - 1, energies.shape[1])
+    photons = in_rows(rows, (scale, redshift, *parameters), len(edges) - 1, energies.shape[1])
+    return np.asarray(norm, dtype=np.float64)[..., None] * photons
 
 
 def cubic_taps(position: Array, size: int) -> tuple[NDArray[np.intp], Array]:
@@ -165,13 +166,21 @@ def cubic_taps(position: Array, size: int) -> tuple[NDArray[np.intp], Array]:
         Index of the first neighbour, S, and the weights of the four, (4,) + S.
     """
     left = np.clip(np.floor(position).astype(np.intp) - 1, 0, size - 4)
-    t = position - left - 1.0
-    weights = np.stack(
-        [
-            -t * (t - 1) * (t - 2) / 6,
-            (t + 1) * (t - 1) * (t - 2) / 2,
-            -(t + 1) * t * (t - 2) / 2,
-            (t + 1) * t * (t - 1) / 6,
-        ]
-    )
-    return left, weights
+    return left, np.stack(cubic_weights(position - left - 1.0))
+
+
+def cubic_weights(t: Any) -> list[Any]:
+    """Return Lagrange's weights at t of values at −1, 0, 1 and 2, for arrays or tensors."""
+    return [
+        -t * (t - 1) * (t - 2) / 6,
+        (t + 1) * (t - 1) * (t - 2) / 2,
+        -(t + 1) * t * (t - 2) / 2,
+        (t + 1) * t * (t - 1) / 6,
+    ]
+
+
+def read_table(name: str) -> tuple[list[str], Array]:
+    """Read a CSV file of `spectra/tables`: names of the columns, and rows of numbers."""
+    path = resources.files("hf_specclip.spectra") / "tables" / name
+    with path.open("r", encoding="ascii") as file:
+        return file.readline().strip().split(","), np.loadtxt(file, delimiter=",")

@@ -77,11 +77,7 @@ def cutoff_power_law(
         finite=[("photon_index", photon_index)], positive=[("cutoff", cutoff)], redshift=redshift
     )
 
-    def log_slow(energy: Array, slope: Array, _: Array, redshift: Array) -> Array:
+    def log_slow(energy: Array, slope: Array, redshift: Array) -> Array:
         return -slope * np.log(energy * (1.0 + redshift))
 
-    def decay(_: Array, cutoff: Array, redshift: Array) -> Array:
-        return (1.0 + redshift) / cutoff
-
-    photons = integrate_decay(grid, (photon_index, cutoff, redshift), log_slow, decay)
-    return np.asarray(norm, dtype=np.float64)[..., None] * photons
+    return integrate_decay(grid, (photon_index, redshift), log_slow, cutoff, redshift, norm)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from math import factorial
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -82,26 +83,15 @@ def disk_black_body(
         shifted = energy * (1.0 + redshift)
         return 2.0 * np.log(shifted) + _log_disk(shifted / kt)
 
-    def decay(kt: Array, redshift: Array) -> Array:
-        return (1.0 + redshift) / kt
-
-    photons = integrate_decay(grid, (kt, redshift), log_slow, decay)
-    return DISK_CONSTANT * np.asarray(norm, dtype=np.float64)[..., None] * photons
+    scaled = DISK_CONSTANT * np.asarray(norm, dtype=np.float64)
+    return integrate_decay(grid, (kt, redshift), log_slow, kt, redshift, scaled)
 
 
 # Coefficients of t²/(eᵗ − 1) = Σ B_k tᵏ⁺¹/k!, integrated from 0: B_k / (k! (k + 2)).
 _BERNOULLI = {
-    0: 1.0,
-    1: -0.5,
-    2: 1 / 6,
-    4: -1 / 30,
-    6: 1 / 42,
-    8: -1 / 30,
-    10: 5 / 66,
-    12: -691 / 2730,
-    14: 7 / 6,
-    16: -3617 / 510,
-}
+    0: 1.0, 1: -0.5, 2: 1 / 6, 4: -1 / 30, 6: 1 / 42, 8: -1 / 30,
+    10: 5 / 66, 12: -691 / 2730, 14: 7 / 6, 16: -3617 / 510,
+}  # fmt: skip
 
 
 def _planck_integrals(x: Array) -> tuple[Array, Array]:
@@ -114,11 +104,8 @@ def _planck_integrals(x: Array) -> tuple[Array, Array]:
     below, above = np.empty_like(x), np.empty_like(x)
     low, high = x[small], x[~small]
     series = np.zeros_like(low)
-    factorial = 1.0
-    for k in range(17):
-        factorial *= max(k, 1)
-        if k in _BERNOULLI:
-            series += _BERNOULLI[k] / (factorial * (k + 2)) * low ** (k + 2)
+    for k, number in _BERNOULLI.items():
+        series += number / (factorial(k) * (k + 2)) * low ** (k + 2)
     below[small], above[small] = series, total - series
     tail = np.zeros_like(high)
     falling = np.exp(-high)

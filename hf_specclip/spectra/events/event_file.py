@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -106,25 +106,14 @@ class EventFile:
     @cached_property
     def sky(self) -> SkyPixels:
         """Sky coordinates of the columns X and Y (TCRVL …, or XMM's REFXCRVL …)."""
+        kinds, reference, pixel, step = (
+            [self._coordinate(axis, name) for axis in ("X", "Y")]
+            for name in ("CTYP", "CRVL", "CRPX", "CDLT")
+        )
+        if kinds != ["RA---TAN", "DEC--TAN"] or 0 in step:
+            raise self._error(f"coordinates {kinds}", _AGAIN)
         wcs = WCS(naxis=2)
-        values: dict[str, list[Any]] = {}
-        for axis in ("X", "Y"):
-            number = self.table.number(axis)
-            for name in ("CTYP", "CRVL", "CRPX", "CDLT"):
-                keys = (f"T{name}{number}", f"REF{axis}{name}")
-                key = next((key for key in keys if key in self.header), None)
-                if key is None:
-                    raise self.table.error(
-                        f"no {keys[0]}: its sky coordinates are unknown",
-                        column=axis,
-                        mend=_AGAIN,
-                    )
-                read = self.header.text if name == "CTYP" else self.header.number
-                values.setdefault(name, []).append(read(key))
-        if values["CTYP"] != ["RA---TAN", "DEC--TAN"] or 0 in values["CDLT"]:
-            raise self._error(f"coordinates {values['CTYP']}", _AGAIN)
-        wcs.wcs.ctype, wcs.wcs.crval = values["CTYP"], values["CRVL"]
-        wcs.wcs.crpix, wcs.wcs.cdelt = values["CRPX"], values["CDLT"]
+        wcs.wcs.ctype, wcs.wcs.crval, wcs.wcs.crpix, wcs.wcs.cdelt = kinds, reference, pixel, step
         try:
             wcs.wcs.set()
         except ValueError as error:
@@ -132,8 +121,16 @@ class EventFile:
         system = (self.header.text("RADESYS") or self.header.text("RADECSYS") or "FK5").lower()
         if system not in ("icrs", "fk5"):
             raise self._error(f"coordinates in {system.upper()}", "give ICRS or FK5")
-        scale = 3600.0 * float(np.sqrt(abs(np.prod(values["CDLT"]))))
-        return SkyPixels(wcs, system, scale)
+        return SkyPixels(wcs, system, 3600.0 * float(np.sqrt(abs(np.prod(step)))))
+
+    def _coordinate(self, axis: str, name: str) -> Any:
+        """Return a coordinate keyword of a column, such as TCRVL11 or XMM's REFXCRVL."""
+        keys = (f"T{name}{self.table.number(axis)}", f"REF{axis}{name}")
+        key = next((key for key in keys if key in self.header), None)
+        if key is None:
+            problem = f"no {keys[0]}: its sky coordinates are unknown"
+            raise self.table.error(problem, column=axis, mend=_AGAIN)
+        return self.header.text(key) if name == "CTYP" else self.header.number(key)
 
     def ccd_of(self, table: Table) -> int | None:
         """Return the CCD of a table of good times, None for all.
@@ -146,11 +143,9 @@ class EventFile:
         if (number := table.header.integer(ccd)) is not None:
             return number
         names = {table.name, (table.header.text("HDUNAME") or "").upper()} - {""}
-        for of_table, number in self._subspace.items():
-            if of_table in names:
-                return number
+        stated = [number for name, number in self._subspace.items() if name in names]
         numbered = [re.fullmatch(r"(?:STD)?GTI(\d{1,2})", name) for name in names]
-        return next((int(match[1]) for match in numbered if match), None)
+        return next(iter([*stated, *(int(match[1]) for match in numbered if match)]), None)
 
     def good_times(self, ccd: int | None) -> NDArray[np.float64]:
         """Return the good times of a CCD, (g, 2): start and end of each, ascending and apart.
@@ -166,13 +161,12 @@ class EventFile:
             mend = "give the file as the archive has it, with its GTI extensions"
             raise self._error(f"no good times{which}, only {self.file.contents()}", mend)
         own_zero = self.header.number("TIMEZERO", 0.0) or 0.0
-        good = None
+        intervals = []
         for table in of_ccd:
             zero = table.header.number("TIMEZERO", own_zero) or 0.0
             times = np.stack([table.vector("START"), table.vector("STOP")], axis=1)
-            times = _merged(times + (zero - own_zero))
-            good = times if good is None else _common(good, times)
-        assert good is not None
+            intervals.append(_merged(times + (zero - own_zero)))
+        good = reduce(_common, intervals)
         if not len(good):
             raise self._error("no good time is left", "give the file as the archive has it")
         return good
@@ -214,13 +208,11 @@ class EventFile:
     @cached_property
     def _subspace(self) -> dict[str, int]:
         """CCD of each table of good times, by the data subspace keywords (DSTYPn, DSREFn …)."""
-        found: dict[str, int] = {}
         kinds = {n: (self.header.text(f"DSTYP{n}") or "").upper() for n in range(1, 40)}
         time = next((n for n, kind in kinds.items() if kind == "TIME"), None)
         ccd = next((n for n, kind in kinds.items() if kind in ("CCD_ID", "CCDNR")), None)
-        if time is None or ccd is None:
-            return found
-        for component in ("", *range(2, 40)):
+        found: dict[str, int] = {}
+        for component in ("", *range(2, 40)) if time and ccd else ():
             reference = self.header.text(f"{component}DSREF{time}")
             value = re.match(r"\d+", self.header.text(f"{component}DSVAL{ccd}") or "")
             if reference and value:
@@ -242,10 +234,10 @@ def _merged(times: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the union of intervals (g, 2), ascending and apart."""
     times = times[np.isfinite(times).all(axis=1) & (times[:, 1] > times[:, 0])]
     times = times[np.argsort(times[:, 0])]
-    ends = np.maximum.accumulate(times[:, 1]) if len(times) else times[:, 1]
-    begins = np.append(True, times[1:, 0] > ends[:-1]) if len(times) else np.zeros(0, bool)
-    stops = np.append(ends[:-1][begins[1:]], ends[-1:])
-    return np.stack([times[begins, 0], stops], axis=1)
+    ends = np.maximum.accumulate(times[:, 1])
+    apart = times[1:, 0] > ends[:-1]
+    starts = np.append(times[:1, 0], times[1:, 0][apart])
+    return np.stack([starts, np.append(ends[:-1][apart], ends[-1:])], axis=1)
 
 
 def _common(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -68,11 +68,8 @@ class Extraction:
     @property
     def area_ratio(self) -> float | None:
         """Area of the background region over that of the source region."""
-        return (
-            None
-            if self.background is None
-            else self.background.region.area / self.source.region.area
-        )
+        background = self.background
+        return None if background is None else background.region.area / self.source.region.area
 
 
 def extract_events(
@@ -125,10 +122,8 @@ def extract_events(
     main = _usual(ccds, good & inside[0])
     good_times = events.good_times(main)
     outside = ~within(times, good_times)
-    for ccd in () if ccds is None else np.unique(ccds):
-        if ccd != main:
-            on_it = ccds == ccd
-            outside[on_it] = ~within(times[on_it], events.good_times(int(ccd)))
+    for ccd in set() if ccds is None else set(np.unique(ccds).tolist()) - {main}:
+        outside[ccds == ccd] = ~within(times[ccds == ccd], events.good_times(ccd))
     drop(outside | ~np.isfinite(times), "outside the good times")
     first, last = camera.channels
     drop(~((pi >= first) & (pi <= last)), f"PI not {first}–{last}")
@@ -148,10 +143,11 @@ def extract_events(
         counts = np.bincount(channels, minlength=(last - first) // camera.group + 1)
         live, share, text = events.exposure(ccd, events.good_times(ccd))
         spectra.append(RegionSpectrum(each, counts, ccd, live, text))
-        if ccds is not None and (ccds[chosen] != ccd).mean() > _MOST_ELSEWHERE:
+        elsewhere = 0.0 if ccds is None else (ccds[chosen] != ccd).mean()
+        if elsewhere > _MOST_ELSEWHERE:
             events.notes.append(
-                f"{(ccds[chosen] != ccd).mean():.0%} of the events of the {each.text} are on "
-                f"other CCDs than {ccd}, whose exposure is taken"
+                f"{elsewhere:.0%} of the events of the {each.text} are on other CCDs than {ccd}, "
+                "whose exposure is taken"
             )
     if len(spectra) > 1 and (both := int((good & inside[0] & inside[1]).sum())):
         events.notes.append(f"the background overlaps the source: {both:,} events are in both")

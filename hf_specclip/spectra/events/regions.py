@@ -235,14 +235,14 @@ def _ring(name: str, words: list[str], frame: str, sky: SkyPixels) -> Ring:
         x, y = float(words[0]), float(words[1])
     else:
         x, y = sky.pixels(parse_position(words[0], words[1], frame))
-    unit = "" if frame == "physical" else "d"
-    radii = []
+    radii = [0.0] if name == "circle" else []
     for word in words[2:]:
-        word = word if word[-1:] in _UNITS else word + unit
-        in_pixels = word[-1:] not in _UNITS
-        length = float(word) if in_pixels else parse_radius(word).to_value("arcsec") / sky.scale
-        radii.append(float(length))
-    inner, outer = radii if name == "annulus" else (0.0, radii[0])
+        if word[-1:] in _UNITS or frame != "physical":
+            angle = parse_radius(word if word[-1:] in _UNITS else f"{word}d")
+            radii.append(float(angle.to_value("arcsec") / sky.scale))
+        else:
+            radii.append(float(word))
+    inner, outer = radii
     if not (0 <= inner < outer and np.isfinite([x, y, outer]).all()):
         raise ValueError("radii that do not grow, or no finite position")
     return Ring(x, y, inner, outer)

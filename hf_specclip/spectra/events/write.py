@@ -9,7 +9,7 @@ import numpy as np
 from ...errors import SpecCLIPError
 from ...storage import atomic_file
 from ...version import __version__
-from ..ogip.variability import VARIABILITY_KEYWORDS
+from ..ogip.pha_table import VARIABILITY_KEYWORDS
 from .extract import Extraction, RegionSpectrum
 
 # Keywords of the event file that a spectrum keeps.

@@ -9,37 +9,21 @@ derivatives account for that (variable projection; Golub & Pereyra 1973, SIAM J.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from .models import TabulatedModel
 
-__all__ = ["Chi2DataVar", "Minimum", "PoissonDeviance", "SpectraBatch", "minimise"]
-
 # Smallest model counts in a group whose logarithm is taken.
 _TINY = 1e-30
 # Draws from which the mean and variance of C and W are estimated: 5 % of the standard deviation.
 _DRAWS = 400
-# A search whose later half has gained less than this has arrived.
+# A search has converged if the second half of its steps gained less than this.
 _STALLED = 0.01
-
-
-class Statistic(Protocol):
-    """Fit statistic: a sum over groups of functions of the model's counts."""
-
-    def take(self, rows: Tensor) -> Statistic:
-        """Return the statistic of some of the spectra."""
-
-    def normalisation(self, model: Tensor) -> Tensor:
-        """Return (B, P) the factor on model counts (B, P, G) that minimises the statistic."""
-
-    def terms(self, model: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the statistic (B, P), its slope by the model (B, P, G), and its expected
-        curvature.
-        """
 
 
 class Chi2DataVar:
@@ -58,14 +42,14 @@ class Chi2DataVar:
         return Chi2DataVar(self.net[rows, 0], self.weight[rows, 0].reciprocal())
 
     def normalisation(self, model: Tensor) -> Tensor:
-        """Solve for the factor in closed form."""
+        """Return (B, P) the factor on model counts (B, P, G) that minimises χ²."""
         weighted = self.weight * model
         top, bottom = (weighted * self.net).sum(-1), (weighted * model).sum(-1)
-        # A source cannot shine negatively: what is fitted best by that gets next to nothing.
+        # A negative normalisation is unphysical: a tiny positive one stands for it.
         return torch.where(bottom > 0, top / bottom.clamp(min=_TINY), 0.0).clamp(min=_TINY)
 
     def terms(self, model: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return χ², its slope and its curvature."""
+        """Return χ² (B, P), its slope by the model (B, P, G), and its curvature."""
         residual = model - self.net
         slope = 2.0 * self.weight * residual
         curvature = (2.0 * self.weight).expand_as(model)
@@ -109,7 +93,9 @@ class PoissonDeviance:
         return torch.where(self.measured, best, 0.0)
 
     def normalisation(self, model: Tensor) -> Tensor:
-        """Return the ratio of the counts without a background, else search the factor."""
+        """Return (B, P) the factor on model counts (B, P, G): the ratio of the counts without a
+        background, else searched.
+        """
         total = model.sum(-1).clamp(min=_TINY)
         plain = self.source.sum(-1) / total
         if not bool(self.measured.any()):
@@ -133,7 +119,7 @@ class PoissonDeviance:
         return factor.clamp(min=_TINY)
 
     def terms(self, model: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return C or W, its slope and its expected curvature."""
+        """Return C or W (B, P), its slope by the model (B, P, G), and its expected curvature."""
         behind = self._behind(model)
         seen = (model + behind).clamp(min=_TINY)
         value = model + behind - torch.xlogy(self.source, seen)
@@ -166,6 +152,9 @@ class PoissonDeviance:
         drawn = PoissonDeviance(source, region, self.scale.expand(_DRAWS, -1))
         values = drawn.terms(model.expand(_DRAWS, 1, -1))[0]
         return float(values.mean()), float(values.var())
+
+
+Statistic = Chi2DataVar | PoissonDeviance
 
 
 class SpectraBatch:
@@ -208,7 +197,7 @@ class SpectraBatch:
     def scan(self, model: TabulatedModel, points: Tensor) -> Tensor:
         """Return the statistic (B, K) at (K, 2) points, the same for all spectra."""
         photons, _ = model.photons(points, slopes=False)
-        # The cut to the components may leave a little less than nothing where there is nothing.
+        # Leaving out small components may make zero counts slightly negative.
         counts = self.fold(photons[:, 0]).clamp(min=0.0)
         value, _, _ = self.statistic.terms(self.statistic.normalisation(counts)[..., None] * counts)
         return value
@@ -262,12 +251,8 @@ class Minimum:
     expected: Tensor
 
     def take(self, index: Tensor | tuple[Tensor, ...]) -> Minimum:
-        """Return some rows, or one minimum of each row."""
+        """Return a copy of some rows, or of one minimum of each row."""
         return Minimum(*(getattr(self, field.name)[index] for field in fields(self)))
-
-    def clone(self) -> Minimum:
-        """Return a copy with tensors of its own."""
-        return Minimum(*(getattr(self, field.name).clone() for field in fields(self)))
 
     def put(self, rows: Tensor, other: Minimum) -> None:
         """Overwrite some rows by another's."""
@@ -334,10 +319,25 @@ def minimise(
         damping = torch.where(better, damping / 10.0, (damping * 10.0).clamp(min=0.1))
         damping = damping.clamp(1e-7, 1e12)
     result.put(rows, here)
-    # In a long valley (a model far from the data) steps stay short to the end: that will do, where
-    # the later half of them has not mattered.
+    # In a long valley (a model far from the data) steps stay short to the end: accepted if the
+    # second half of them gained nothing.
     result.converged |= halfway - result.value < _STALLED
     return result
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep torch to one thread: the tensors of a fit are too small to share.
+
+    Threads that wait for each other inside every operation cost more than they bring, four times
+    the whole on a busy machine.
+    """
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 def _box_step(
@@ -361,26 +361,15 @@ def _box_step(
     low = torch.maximum(model.lower - point, torch.full_like(point, -1.2)) * free
     high = torch.minimum(model.upper - point, torch.full_like(point, 1.2)) * free
     determinant = (damped[..., 0] * damped[..., 1] - cross.square()).clamp(min=_TINY)
-    both = torch.stack(
-        [
-            cross * gradient[..., 1] - damped[..., 1] * gradient[..., 0],
-            cross * gradient[..., 0] - damped[..., 0] * gradient[..., 1],
-        ],
-        dim=-1,
-    )
+    both = cross[..., None] * gradient.flip(-1) - damped.flip(-1) * gradient
     both = both / determinant[..., None]
     inside = ((both >= low) & (both <= high)).all(-1)
-    clipped = torch.minimum(torch.maximum(both, low), high)
-    second = -(gradient[..., 1] + cross * clipped[..., 0]) / damped[..., 1]
-    first = -(gradient[..., 0] + cross * clipped[..., 1]) / damped[..., 0]
-    sides = torch.stack(
-        [
-            torch.stack([clipped[..., 0], second], -1),
-            torch.stack([first, clipped[..., 1]], -1),
-        ],
-        dim=-2,
-    )
-    sides = torch.minimum(torch.maximum(sides, low[..., None, :]), high[..., None, :])
+    clipped = both.clamp(low, high)
+    # One coordinate at its bound, the other at its best given that.
+    alone = -(gradient + cross[..., None] * clipped.flip(-1)) / damped
+    at_bound = torch.eye(2, dtype=torch.bool)
+    sides = torch.where(at_bound, clipped[..., None, :], alone[..., None, :])
+    sides = sides.clamp(low[..., None, :], high[..., None, :])
 
     def fall(step: Tensor, slope: Tensor, bend: Tensor, mixed: Tensor) -> Tensor:
         squares = (bend * step.square()).sum(-1) / 2 + mixed * step[..., 0] * step[..., 1]

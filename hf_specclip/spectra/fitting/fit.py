@@ -28,9 +28,8 @@ background counts at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -39,7 +38,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ..spectrum import XRaySpectrum
-from .engine import Minimum, SpectraBatch, minimise
+from .engine import Minimum, SpectraBatch, minimise, one_thread
 from .folding import chunks_of, float_tensor
 from .groups import noticed_channels
 from .limits import limits as find_limits
@@ -168,7 +167,7 @@ def fit_counts(
         Arrays (B,): ``net_counts``, ``n_groups``, ``reason`` (why there is no fit, else None), and
         for each model the catalogue's columns (``powlaw_gamma``, ``powlaw_gamma_lolim``, …, with
         N_H in 1e20 cm⁻² and ``*_stat`` reduced), ``*_ampl`` or ``*_norm``, ``*_dof`` and
-        ``*_converged``. What there is not is NaN; a model that did not converge has no parameters.
+        ``*_converged``. Missing values are NaN; a model that did not converge has no parameters.
 
     Raises:
         ValueError: unknown names, or shapes that do not fit.
@@ -179,11 +178,11 @@ def fit_counts(
         energy_range=energy_range, group_counts=group_counts, **settings,
     )  # fmt: skip
     groups, net = noticed.groups, noticed.net
-    table = _empty_table(definitions, net, groups.number)
-    table["reason"] = reason = _reasons(
-        net, groups.number, group_counts, min_net_counts, energy_range
-    )
-    wanted = np.array([i for i in range(len(net)) if reason[i] is None], dtype=np.int64)
+    reason = _reasons(net, groups.number, group_counts, min_net_counts, energy_range)
+    table = {"net_counts": net, "n_groups": groups.number, "reason": reason}
+    for definition in definitions:
+        table |= _empty_columns(definition, len(net))
+    wanted = np.array([i for i, why in enumerate(reason) if why is None], dtype=np.int64)
     if not wanted.size:
         return table
 
@@ -200,7 +199,11 @@ def fit_counts(
             batch = noticed.batch(folding, rows, basis)
             _fit_model(table, rows, batch, model, limits)
 
-    with _one_thread_each(len(chunks)) as pool:
+    workers = min(torch.get_num_threads(), len(chunks))
+    with (
+        one_thread(),
+        ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+    ):
         list(pool.map(fit_chunk, chunks))
     return table
 
@@ -228,23 +231,6 @@ def _reasons(
     return reason
 
 
-@contextmanager
-def _one_thread_each(n_chunks: int) -> Iterator[ThreadPoolExecutor]:
-    """Run as many workers as torch has threads, each with one.
-
-    The tensors of a chunk are too small to share: threads that wait for each other inside every
-    operation cost more than they bring, four times the whole on a busy machine.
-    """
-    n_threads = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(
-            min(n_threads, n_chunks), initializer=torch.set_num_threads, initargs=(1,)
-        ) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(n_threads)
-
-
 def _fit_model(
     table: dict[str, NDArray[Any]],
     rows: NDArray[np.int64],
@@ -257,25 +243,20 @@ def _fit_model(
     ends = torch.full((len(rows), 4), torch.nan, dtype=torch.float64)
     if want_limits:
         ends, best = find_limits(batch, model, best)
-    definition = model.definition
-    name, shape_name = definition.name, definition.shape_name
+    definition, name = model.definition, model.definition.name
     fitted = (best.converged[:, 0] & torch.isfinite(best.value[:, 0])).numpy()
-    shapes = definition.to_shape(best.point[:, 0, 0].numpy())
-    columns = COLUMN_UNIT * column_from_internal(best.point[:, 0, 1].numpy())
     dof = table["n_groups"][rows] - N_PARAMETERS
-    limit = ends.numpy()
+    limited = torch.cat([best.point[:, 0], ends], 1).T.numpy()
+    shapes = definition.to_shape(limited[[0, 2, 3]])
+    columns = COLUMN_UNIT * column_from_internal(limited[[1, 4, 5]])
     values_of = {
-        f"{name}_{shape_name}": shapes,
-        f"{name}_{shape_name}_lolim": definition.to_shape(limit[:, 0]),
-        f"{name}_{shape_name}_hilim": definition.to_shape(limit[:, 1]),
-        f"{name}_nh": columns,
-        f"{name}_nh_lolim": COLUMN_UNIT * column_from_internal(limit[:, 2]),
-        f"{name}_nh_hilim": COLUMN_UNIT * column_from_internal(limit[:, 3]),
-        f"{name}_{definition.norm_name}": best.norm[:, 0].numpy(),
-        f"{name}_stat": best.value[:, 0].numpy() / dof,
+        **{f"{definition.shape_name}{end}": each for end, each in zip(_ENDS, shapes, strict=True)},
+        **{f"nh{end}": each for end, each in zip(_ENDS, columns, strict=True)},
+        definition.norm_name: best.norm[:, 0].numpy(),
+        "stat": best.value[:, 0].numpy() / dof,
     }
     for column, values in values_of.items():
-        table[column][rows] = np.where(fitted, values, np.nan)
+        table[f"{name}_{column}"][rows] = np.where(fitted, values, np.nan)
     table[f"{name}_dof"][rows] = dof
     table[f"{name}_converged"][rows] = fitted
 
@@ -284,7 +265,7 @@ def _starts(batch: SpectraBatch, model: TabulatedModel) -> Tensor:
     """Return (B, 2, 2) the two deepest valleys of the statistic on a coarse grid over the box."""
     definition = model.definition
     low, high = definition.to_internal(np.asarray(definition.bounds))
-    # Hotter than 30 keV or colder than 0.06 keV nothing is a good place to begin.
+    # Searches that begin above 30 keV or below 0.06 keV rarely help.
     if definition.logarithmic:
         low, high = max(low, np.log(0.06)), min(high, np.log(30.0))
     shapes = torch.linspace(low, high, _START_SHAPES, dtype=torch.float64)
@@ -306,18 +287,12 @@ def _best_of(minimum: Minimum) -> Minimum:
     return minimum.take((rows[:, None], choice[:, None]))
 
 
-def _empty_table(
-    definitions: Sequence[ModelDefinition],
-    net_counts: NDArray[np.float64],
-    n_groups: NDArray[np.int64],
-) -> dict[str, NDArray[Any]]:
-    """Return the columns of a fit, NaN where a model's are to be filled in."""
-    table: dict[str, NDArray[Any]] = {"net_counts": net_counts, "n_groups": n_groups}
-    table["reason"] = np.full(len(n_groups), None, dtype=object)
-    for definition in definitions:
-        name, shape = definition.name, definition.shape_name
-        limited = [f"{parameter}{end}" for parameter in (shape, "nh") for end in _ENDS]
-        for short in (*limited, definition.norm_name, "stat", "dof"):
-            table[f"{name}_{short}"] = np.full(len(n_groups), np.nan)
-        table[f"{name}_converged"] = np.zeros(len(n_groups), dtype=bool)
-    return table
+def _empty_columns(definition: ModelDefinition, n: int) -> dict[str, NDArray[Any]]:
+    """Return the columns (n,) of a model, to be filled in."""
+    limited = [f"{name}{end}" for name in (definition.shape_name, "nh") for end in _ENDS]
+    names = [
+        f"{definition.name}_{each}" for each in (*limited, definition.norm_name, "stat", "dof")
+    ]
+    return {name: np.full(n, np.nan) for name in names} | (
+        {f"{definition.name}_converged": np.zeros(n, dtype=bool)}
+    )

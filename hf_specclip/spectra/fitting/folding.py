@@ -9,11 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .engine import Chi2DataVar, PoissonDeviance, SpectraBatch
-from .groups import Groups
 from .models import TabulatedModel
-
-__all__ = ["Folding", "chunks_of", "float_tensor"]
 
 # Spectra dealt with at once, and the bytes of their responses.
 _CHUNK_SPECTRA = 128
@@ -73,44 +69,6 @@ class Folding:
         strength, turned = torch.linalg.eigh(found.T @ found)
         kept = strength > _SMALLEST_SHARE**2 * strength[-1]
         return self.components @ turned[:, kept], self.below @ turned[:, kept]
-
-    def batch(
-        self,
-        rows: NDArray[np.int64],
-        groups: Groups,
-        statistic: str,
-        data: tuple[Any, ...],
-        seen: tuple[Tensor | None, Tensor],
-    ) -> SpectraBatch:
-        """Return the response and statistic of some spectra.
-
-        Args:
-            rows: which spectra.
-            groups: of these spectra.
-            statistic: `chi2datavar` or `cstat`.
-            data: counts, background counts, background scale and variance of all spectra, (B, n).
-            seen: of the model.
-        """
-        components, below = seen
-        response = below[torch.from_numpy(groups.stops)]
-        response -= below[torch.from_numpy(groups.starts)]
-        response *= self.exposure[rows][:, None, None]
-        area = None if self.area is None else self.area[rows]
-        source, region, scale, variances = (values[rows] for values in data)
-        counts, scaled = groups.sum(source), groups.sum(scale * region)
-        if statistic == "chi2datavar":
-            variance = groups.sum(variances)
-            variance[variance <= 0] = np.inf
-            chi2 = Chi2DataVar(float_tensor(counts - scaled), float_tensor(variance))
-            return SpectraBatch(response, chi2, components, area)
-        behind = groups.sum(region)
-        # Where the factor changes inside a group, that of its background counts: W then has the
-        # same background in the aperture as χ². Without counts, the mean over its channels.
-        width = np.maximum(groups.stops - groups.starts, 1)
-        factor = groups.sum(scale) / width
-        factor = np.divide(scaled, behind, out=factor, where=behind > 0)
-        deviance = PoissonDeviance(float_tensor(counts), float_tensor(behind), float_tensor(factor))
-        return SpectraBatch(response, deviance, components, area)
 
 
 def chunks_of(numbers: NDArray[np.int64], n_components: int) -> list[slice]:

@@ -9,8 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..rebin import ascending_edges
 
-__all__ = ["Groups", "group_channels", "noticed_channels"]
-
 
 @dataclass(frozen=True, eq=False)
 class Groups:
@@ -72,8 +70,8 @@ def group_channels(counts: ArrayLike, minimum: int, *, keep_incomplete: bool = F
     counted. Earlier versions, and `dmgroup` without tab stops, begin with the first channel of the
     detector instead, which moves the borders of the groups.
 
-    The last channels, where they do not add up to `minimum`, are flagged bad by Sherpa (quality 2):
-    `ignore_bad()` leaves them out, a fit without it keeps them. `keep_incomplete` says which.
+    If the last channels do not add up to `minimum`, Sherpa flags them (quality 2): `ignore_bad()`
+    leaves them out, a fit without it keeps them. `keep_incomplete` chooses between the two.
 
     Args:
         counts: (B, n) or (n,) counts of the noticed channels, in ascending energy.

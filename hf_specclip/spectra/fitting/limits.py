@@ -10,8 +10,6 @@ from torch import Tensor
 from .engine import Minimum, SpectraBatch, minimise
 from .models import TabulatedModel
 
-__all__ = ["limits"]
-
 # Smallest divisor.
 _TINY = 1e-30
 # A lower minimum met on the way to a limit is taken up when it is lower by this much.
@@ -35,9 +33,9 @@ def limits(batch: SpectraBatch, model: TabulatedModel, best: Minimum) -> tuple[T
         the column; NaN where the parameter's bound is met first. And the minima: better ones where
         the way to a limit led past one.
     """
-    best = best.clone()
     ends = torch.full((len(best.point), 4), torch.nan, dtype=torch.float64)
     rows, part = torch.arange(len(ends)), batch
+    best = best.take(rows)
     # Each turn starts from a lower minimum than the last; two are rare, four have not been seen.
     for _ in range(4):
         start = best.take(rows)
@@ -90,7 +88,7 @@ class _Brackets:
         alone = (held - cross.square() / others).clamp(min=_TINY)
         distance = torch.minimum((2.0 / alone).sqrt().clamp(max=1.0), reach)
         other = centre[:, 1 - _HELD]
-        # One that a bound holds back stays there at first.
+        # A parameter at its bound stays there at first.
         free = (other > model.lower[1 - _HELD]) & (other < model.upper[1 - _HELD])
         zero = torch.zeros_like(distance)
         return cls(
@@ -124,7 +122,7 @@ class _Brackets:
     def settle(self, rise: Tensor) -> tuple[Tensor, Tensor]:
         """Mark what is done; return which limits were reached, and their distances."""
         narrow = torch.isfinite(self.outer) & (self.outer - self.inner < 1e-3 * self.outer)
-        # A narrow bracket whose inner end is still low: its outer end was a higher valley. On.
+        # A narrow bracket with a low inner end: its outer end lay in a higher valley. Search on.
         self.outer = torch.where(narrow & (rise < -0.02), torch.inf, self.outer)
         close = (rise.abs() < 0.02) | (narrow & (rise > 0))
         at_bound = (rise < 0) & (self.distance >= self.reach)
@@ -155,8 +153,7 @@ class _Brackets:
 
         width = self.outer - self.inner
         secant = self.inner - self.rise_in * width / (self.rise_out - self.rise_in).clamp(min=_TINY)
-        secant = torch.maximum(secant, self.inner + 0.02 * width)
-        secant = torch.minimum(secant, self.outer - 0.02 * width)
+        secant = secant.clamp(self.inner + 0.02 * width, self.outer - 0.02 * width)
         grown = self.distance * (1.0 / (1.0 + rise).clamp(min=0.1)).clamp(1.1, 3.0)
         ahead = torch.minimum(grown, self.reach)
         trial = torch.where(torch.isfinite(self.outer), secant, ahead)
@@ -181,7 +178,7 @@ def _search(
         if 2 * len(active) <= len(rows):
             rows, batch, brackets = rows[active], batch.take(active), brackets.take(active)
         held = centre[rows][:, _HELD] + _SIGN * brackets.distance
-        guess = torch.minimum(torch.maximum(brackets.other(), other_low), other_high)
+        guess = brackets.other().clamp(other_low, other_high)
         points = torch.stack(
             [torch.where(is_shape, held, guess), torch.where(is_shape, guess, held)], dim=-1
         )

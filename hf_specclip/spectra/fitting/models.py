@@ -17,16 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import emission as models
-
-__all__ = [
-    "COLUMN_UNIT",
-    "LARGEST_COLUMN",
-    "MODELS",
-    "NORM_UNITS",
-    "ModelDefinition",
-    "TabulatedModel",
-    "model_definitions",
-]
+from ..emission.grid import cubic_weights
 
 # Between columns of this size and none, steps are taken in N_H, above in its logarithm (1e22 cm⁻²).
 COLUMN_SCALE = 0.05
@@ -75,23 +66,19 @@ class ModelDefinition:
 # Temperatures: the table's own for the plasma; for the others as wide as the catalogue's values,
 # with its limit of 100 keV for bremsstrahlung. Γ stops at 10, as the catalogue's does.
 _PLASMA = models.plasma_temperatures()
+_TEMPERATURES = (0.03, 100.0)
 MODELS = {
     definition.name: definition
     for definition in (
         ModelDefinition(
             "powlaw", "gamma", "ampl", (-4.0, 10.0), models.power_law, logarithmic=False
         ),
-        ModelDefinition("bb", "kt", "ampl", (0.03, 100.0), models.black_body),
-        ModelDefinition("brems", "kt", "norm", (0.03, 100.0), models.bremsstrahlung),
+        ModelDefinition("bb", "kt", "ampl", _TEMPERATURES, models.black_body),
+        ModelDefinition("brems", "kt", "norm", _TEMPERATURES, models.bremsstrahlung),
         ModelDefinition(
-            "apec",
-            "kt",
-            "norm",
-            (float(_PLASMA[0]), float(_PLASMA[-1])),
-            models.thermal_plasma,
-            linear=True,
+            "apec", "kt", "norm", (_PLASMA[0], _PLASMA[-1]), models.thermal_plasma, linear=True
         ),
-        ModelDefinition("diskbb", "kt", "norm", (0.03, 100.0), models.disk_black_body),
+        ModelDefinition("diskbb", "kt", "norm", _TEMPERATURES, models.disk_black_body),
     )
 }
 NORM_UNITS = {"powlaw": "ph keV-1 cm-2 s-1"}
@@ -213,26 +200,13 @@ class TabulatedModel:
         position = (shape - self.nodes[0]) / self.step
         left = position.floor().long().clamp(1, len(self.nodes) - 3)
         t = position - left
-        # Lagrange's cubic through the nodes at −1, 0, 1 and 2.
-        weights = torch.stack(
-            [
-                -t * (t - 1) * (t - 2) / 6,
-                (t + 1) * (t - 1) * (t - 2) / 2,
-                -(t + 1) * t * (t - 2) / 2,
-                (t + 1) * t * (t - 1) / 6,
-            ],
-            dim=1,
-        )
-        slopes = torch.stack(
-            [
-                -(3 * t * t - 6 * t + 2) / 6,
-                (3 * t * t - 4 * t - 1) / 2,
-                -(3 * t * t - 2 * t - 2) / 2,
-                (3 * t * t - 1) / 6,
-            ],
-            dim=1,
-        )
-        return left - 1, weights, slopes / self.step
+        slopes = [
+            -(3 * t * t - 6 * t + 2) / 6,
+            (3 * t * t - 4 * t - 1) / 2,
+            -(3 * t * t - 2 * t - 2) / 2,
+            (3 * t * t - 1) / 6,
+        ]
+        return left - 1, torch.stack(cubic_weights(t), 1), torch.stack(slopes, 1) / self.step
 
 
 def _weighted_rows(table: Tensor, first: Tensor, weights: Tensor) -> Tensor:

@@ -6,24 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ..rebin import ascending_edges
 from ..spectrum import XRaySpectrum
-from .engine import SpectraBatch
-from .folding import Folding
+from .engine import Chi2DataVar, PoissonDeviance, SpectraBatch
+from .folding import Folding, float_tensor
 from .groups import Groups, group_channels, noticed_channels
-
-__all__ = [
-    "STATISTICS",
-    "NoticedCounts",
-    "arrays_of",
-    "label_of",
-    "require_errors",
-    "require_response",
-    "response_key",
-]
 
 STATISTICS = ("chi2datavar", "cstat")
 
@@ -132,7 +123,25 @@ class NoticedCounts:
         self, folding: Folding, rows: NDArray[np.int64], seen: tuple[Tensor | None, Tensor]
     ) -> SpectraBatch:
         """Return the response and statistic of some of the spectra; `seen` is the folding's."""
-        return folding.batch(rows, self.groups.take(rows), self.statistic, self._data, seen)
+        groups, (components, below) = self.groups.take(rows), seen
+        response = below[torch.from_numpy(groups.stops)]
+        response -= below[torch.from_numpy(groups.starts)]
+        response *= folding.exposure[rows][:, None, None]
+        area = None if folding.area is None else folding.area[rows]
+        source, region, scale, variances = (values[rows] for values in self._data)
+        counts, scaled = groups.sum(source), groups.sum(scale * region)
+        if self.statistic == "chi2datavar":
+            variance = groups.sum(variances)
+            variance[variance <= 0] = np.inf
+            chi2 = Chi2DataVar(float_tensor(counts - scaled), float_tensor(variance))
+            return SpectraBatch(response, chi2, components, area)
+        behind = groups.sum(region)
+        # Where the factor changes inside a group, that of its background counts: W then has the
+        # same background in the aperture as χ². Without counts, the mean over its channels.
+        factor = groups.sum(scale) / np.maximum(groups.stops - groups.starts, 1)
+        factor = np.divide(scaled, behind, out=factor, where=behind > 0)
+        deviance = PoissonDeviance(float_tensor(counts), float_tensor(behind), float_tensor(factor))
+        return SpectraBatch(response, deviance, components, area)
 
 
 def arrays_of(spectra: Sequence[XRaySpectrum]) -> dict[str, Any]:
@@ -176,22 +185,24 @@ def require_errors(spectrum: XRaySpectrum, statistic: str) -> None:
     if spectrum.are_poisson:
         return
     what = "net counts" if spectrum.hduclas2 == "NET" else "counts with errors of their own"
-    if statistic == "cstat":
-        raise ValueError(
-            f"{label_of(spectrum)}: {what} are not Poisson, as the C-statistic needs. Take χ² "
-            "(--statistic chi2datavar)"
-        )
-    if spectrum.stat_error is None:
-        raise ValueError(
-            f"{label_of(spectrum)}: χ² of {what} needs their errors. Give the spectrum with "
-            "STAT_ERR, or before the background was subtracted"
-        )
     used = spectrum.good & (spectrum.counts != 0)
-    if not (spectrum.stat_error[used] > 0).all():
-        raise ValueError(
-            f"{label_of(spectrum)}: STAT_ERR is not positive in some channels with counts. Flag "
-            "them (QUALITY), or make the spectrum again"
+    if statistic == "cstat":
+        problem = (
+            f"{what} are not Poisson, as the C-statistic needs. Take χ² (--statistic chi2datavar)"
         )
+    elif spectrum.stat_error is None:
+        problem = (
+            f"χ² of {what} needs their errors. Give the spectrum with STAT_ERR, or before the "
+            "background was subtracted"
+        )
+    elif not (spectrum.stat_error[used] > 0).all():
+        problem = (
+            "STAT_ERR is not positive in some channels with counts. Flag them (QUALITY), or make "
+            "the spectrum again"
+        )
+    else:
+        return
+    raise ValueError(f"{label_of(spectrum)}: {problem}")
 
 
 def _check_shape(name: str, values: NDArray[Any], *shapes: tuple[int, ...]) -> None:
@@ -216,8 +227,8 @@ def _noticed_data(
         _check_shape("background_counts", behind, counts.shape)
         region = behind[:, noticed].astype(np.float64)
         factor = np.asarray(scale, dtype=np.float64)
-        factor = factor[:, noticed] if factor.ndim == 2 else factor
-        factor = np.broadcast_to(factor[:, None] if factor.ndim == 1 else factor, source.shape)
+        factor = factor[:, noticed] if factor.ndim == 2 else factor.reshape(-1, 1)
+        factor = np.broadcast_to(factor, source.shape)
     if variance is None:
         return source, region, factor, source + factor**2 * region
     errors = np.asarray(variance, dtype=np.float64)
@@ -233,20 +244,22 @@ def label_of(spectrum: XRaySpectrum) -> str:
 def require_response(spectrum: XRaySpectrum) -> None:
     """Raise ValueError for a spectrum that cannot be fitted for want of energies or responses."""
     if not spectrum.camera.resolves_energies:
-        raise ValueError(
-            f"{label_of(spectrum)}: {spectrum.camera.name} has no energy resolution, so there is "
-            "no spectrum to fit. Use an observation with another camera"
+        problem = (
+            f"{spectrum.camera.name} has no energy resolution, so there is no spectrum to fit. Use "
+            "an observation with another camera"
         )
-    if spectrum.rmf is None:
-        raise ValueError(
-            f"{label_of(spectrum)}: a fit needs the redistribution matrix. Give rmf= to "
-            "read_spectrum (--rmf on the command line)"
+    elif spectrum.rmf is None:
+        problem = (
+            "a fit needs the redistribution matrix. Give rmf= to read_spectrum (--rmf on the "
+            "command line)"
         )
-    if spectrum.arf is None and not spectrum.rmf.includes_area:
-        raise ValueError(
-            f"{label_of(spectrum)}: a fit needs the effective area. Give arf= to read_spectrum "
-            "(--arf on the command line)"
+    elif not spectrum.has_area:
+        problem = (
+            "a fit needs the effective area. Give arf= to read_spectrum (--arf on the command line)"
         )
+    else:
+        return
+    raise ValueError(f"{label_of(spectrum)}: {problem}")
 
 
 def response_key(spectrum: XRaySpectrum) -> Any:

@@ -1,9 +1,9 @@
-"""Fit of one or two components behind one column of gas, and limits of whatever follows from it.
+"""Fit of one or two components behind one column of gas, with confidence limits.
 
-`engine` searches the catalogue's models for many spectra at once. Here one spectrum is fitted by
-any sum, with the column held where that is wanted, and every quantity (a parameter, a
-normalisation, a flux) gets the limits where the statistic, minimised over everything else, has
-risen by 1 (Avni 1976, ApJ 210, 642).
+`engine` fits the catalogue's models to many spectra at once. Here a sum of components is fitted to
+one spectrum, optionally with a fixed column. The limits of a quantity (a parameter, normalisation
+or flux) are where the statistic, minimised over all other parameters, has risen by 1 (Avni 1976,
+ApJ 210, 642).
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from torch import Tensor
 from .engine import SpectraBatch
 from .models import ModelDefinition, TabulatedModel, column_to_internal
 
-__all__ = ["BandFluxes", "Coordinates", "Quantity", "SumOfComponents", "limits_of", "minimise_from"]
-
 ERG_PER_KEV = 1.602176634e-9
 # Widest bin of a flux's integral, in ln E: the energy of its photons is good to 1e-3 for a line.
 _FLUX_STEP = 0.002
@@ -37,32 +35,9 @@ _LONGEST_STEP = 1.2
 _TINY = 1e-30
 
 
-@dataclass(frozen=True)
-class Coordinates:
-    """Point of a fit with K components.
-
-    Attributes:
-        values: (2K + 1,) shapes and column as `TabulatedModel` has them, then the counts that each
-            component leaves in the groups.
-    """
-
-    values: NDArray[np.float64]
-
-    @property
-    def n_components(self) -> int:
-        """Number K of components."""
-        return len(self.values) // 2
-
-    @property
-    def column(self) -> float:
-        """The column's coordinate."""
-        return float(self.values[self.n_components])
-
-    def counts(self, component: int) -> float:
-        """Return the counts of a component."""
-        return float(self.values[self.n_components + 1 + component])
-
-
+# Point of a fit with K components, (2K + 1,): shapes and column as `TabulatedModel` has them, then
+# the counts that each component leaves in the groups.
+Coordinates = NDArray[np.float64]
 # Maps a point to a value that grows with the quantity, and its slope (2K + 1,).
 Quantity = Callable[[Coordinates], tuple[float, NDArray[np.float64]]]
 
@@ -98,7 +73,9 @@ class SumOfComponents:
         bounds += [(_NONE * self.total, 1e3 * self.total)] * n
         self.lower, self.upper = np.array(bounds).T
         # A point is asked for by the statistic, by a pull on it, and by the next minimisation.
-        self._unit_at = lru_cache(maxsize=16)(self._unit_of)
+        self._unit_at = lru_cache(maxsize=16)(
+            lambda k, *at: self.unit(k, torch.tensor([at], dtype=torch.float64))
+        )
 
     def unit(self, component: int, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return (P, 3, G) counts of a component and their slopes, scaled to 1 count in all,
@@ -114,18 +91,15 @@ class SumOfComponents:
         slopes = folded[:, 1:] / whole - share * (sums[:, 1:, None] / whole)
         return torch.cat([share, slopes], 1), sums, shift
 
-    def _unit_of(self, component: int, shape: float, column: float) -> tuple[Tensor, ...]:
-        return self.unit(component, torch.tensor([[shape, column]], dtype=torch.float64))
-
     def unit_at(self, component: int, point: Coordinates) -> tuple[Tensor, ...]:
         """Return `unit` of a component at a point."""
-        return self._unit_at(component, float(point.values[component]), point.column)
+        return self._unit_at(component, float(point[component]), float(point[len(self.models)]))
 
     def evaluate(self, point: Coordinates) -> tuple[float, NDArray, NDArray]:
         """Return the statistic, its gradient (2K + 1,) and expected curvature."""
-        n = point.n_components
+        n = len(self.models)
         unit = torch.stack([self.unit_at(k, point)[0][0] for k in range(n)])  # (K, 3, G)
-        scaled = unit * torch.tensor(point.values[n + 1 :])[:, None, None]
+        scaled = unit * torch.tensor(point[n + 1 :])[:, None, None]
         value, slope, curvature = self.batch.statistic.terms(scaled[:, 0].sum(0)[None, None])
         jacobian = torch.cat([scaled[:, 1], scaled[:, 2].sum(0)[None], unit[:, 0]])
         weighted = jacobian * curvature[0]
@@ -138,14 +112,15 @@ class SumOfComponents:
     def norm(self, component: int) -> Quantity:
         """Return the logarithm of a component's normalisation."""
 
+        n = len(self.models)
+
         def quantity(point: Coordinates) -> tuple[float, NDArray]:
             _, sums, shift = self.unit_at(component, point)
-            slope = np.zeros(len(point.values))
+            counts, slope = float(point[n + 1 + component]), np.zeros(len(point))
             slope[component] = -float(sums[0, 1] / sums[0, 0])
-            slope[point.n_components] = -float(sums[0, 2] / sums[0, 0])
-            slope[point.n_components + 1 + component] = 1.0 / point.counts(component)
-            value = np.log(point.counts(component) / float(sums[0, 0])) - float(shift[0])
-            return value, slope
+            slope[n] = -float(sums[0, 2] / sums[0, 0])
+            slope[n + 1 + component] = 1.0 / counts
+            return np.log(counts / float(sums[0, 0])) - float(shift[0]), slope
 
         return quantity
 
@@ -153,7 +128,7 @@ class SumOfComponents:
         """Return a shape or the column itself."""
         slope = np.zeros(len(self.lower))
         slope[index] = 1.0
-        return lambda point: (float(point.values[index]), slope)
+        return lambda point: (float(point[index]), slope)
 
     def starts(self) -> list[Coordinates]:
         """Return the most promising points of a coarse grid, each of another column or share."""
@@ -178,7 +153,7 @@ class SumOfComponents:
             counts = [part * float(factor[0, index]) for part in share]
             values = [shapes[k][chosen[k]] for k in range(n)] + [columns[j], *counts]
             point = np.clip(np.array(values, dtype=np.float64), self.lower, self.upper)
-            best.append((float(value[index]), Coordinates(point)))
+            best.append((float(value[index]), point))
         best.sort(key=lambda item: item[0])
         return [point for _, point in best[:_STARTS]]
 
@@ -192,26 +167,25 @@ class BandFluxes:
     """
 
     def __init__(self, components: SumOfComponents, bands: Sequence[tuple[float, float]]) -> None:
-        self.components, self.bands = components, list(bands)
-        self._grids = [self._grid(*band) for band in self.bands]
-
-    def _grid(self, low: float, high: float) -> tuple[list[TabulatedModel], Tensor]:
-        edges = np.geomspace(low, high, int(np.ceil(np.log(high / low) / _FLUX_STEP)) + 1)
-        energy = ERG_PER_KEV * (edges[1:] + edges[:-1]) / 2
-        definitions = self.components.definitions
-        return [TabulatedModel(each, edges) for each in definitions], torch.from_numpy(energy)
+        self.components = components
+        self._grids = []
+        for low, high in bands:
+            edges = np.geomspace(low, high, int(np.ceil(np.log(high / low) / _FLUX_STEP)) + 1)
+            energy = torch.from_numpy(ERG_PER_KEV * (edges[1:] + edges[:-1]) / 2)
+            models = [TabulatedModel(each, edges) for each in components.definitions]
+            self._grids.append((models, energy))
 
     def quantity(self, band: int, absorbed: bool) -> Quantity:
         """Return the logarithm of the flux in a band, erg/cm²/s, at Earth or without the gas."""
         models, energy = self._grids[band]
 
         def quantity(point: Coordinates) -> tuple[float, NDArray]:
-            n = point.n_components
-            slope, total = np.zeros(len(point.values)), 0.0
+            n = len(models)
+            slope, total = np.zeros(len(point)), 0.0
             for k, model in enumerate(models):
                 log_norm, norm_slope = self.components.norm(k)(point)
-                column = point.column if absorbed else 0.0
-                at = torch.tensor([[point.values[k], column]], dtype=torch.float64)
+                column = point[n] if absorbed else 0.0
+                at = torch.tensor([[point[k], column]], dtype=torch.float64)
                 photons, shift = model.photons(at)
                 flux, by_shape, by_column = (photons[0] @ energy).tolist()
                 factor = float(np.exp(log_norm + float(shift[0])))
@@ -276,7 +250,7 @@ def minimise_from(
         # A step that damping has made tiny ends the search too (at a kink of the plasma's table).
         if expected <= tolerance * (1.0 if damping < 1.0 else 0.1):
             break
-        trial = Coordinates(np.clip(point.values + step, components.lower, components.upper))
+        trial = np.clip(point + step, components.lower, components.upper)
         found = evaluate(trial)
         if found[1] < value:
             point, (statistic, value, gradient, curvature) = trial, found
@@ -296,8 +270,8 @@ def _box_step(
     damping: float,
 ) -> NDArray[np.float64]:
     """Return the damped step; coordinates that would leave the box stop at its side."""
-    n = point.n_components
-    low, high = components.lower - point.values, components.upper - point.values
+    n = len(components.models)
+    low, high = components.lower - point, components.upper - point
     low[: n + 1] = np.maximum(low[: n + 1], -_LONGEST_STEP)
     high[: n + 1] = np.minimum(high[: n + 1], _LONGEST_STEP)
     diagonal = np.diag(curvature)
@@ -334,7 +308,7 @@ def limits_of(
     """
     centre, slope = quantity(best)
     curvature = components.evaluate(best)[2]
-    free = (best.values > components.lower) & (best.values < components.upper)
+    free = (best > components.lower) & (best < components.upper)
     width = 0.0
     if free.any():
         scale = np.sqrt(np.maximum(np.diag(curvature)[free], _TINY))

@@ -12,18 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 from .. import emission
 from .models import COLUMN_UNIT, MODELS, NORM_UNITS, ModelDefinition, model_definitions
 
-__all__ = [
-    "FLUX_UNIT",
-    "BandFlux",
-    "FitResult",
-    "FittedParameter",
-    "ModelFit",
-    "component_names",
-    "components_of",
-    "parameter_units",
-    "result_of_row",
-]
-
 _ENDS = (("", "value"), ("_lolim", "low"), ("_hilim", "high"))
 FLUX_UNIT = "erg cm-2 s-1"
 # A statistic that a right model exceeds less often than this is named.
@@ -126,18 +114,31 @@ class ModelFit:
         (reduced), and for each band ``powlaw_flux_0.5_7kev`` and
         ``powlaw_unabsorbed_flux_0.5_7kev`` with their limits.
         """
-        shown: dict[str, FittedParameter | None] = {
-            short: self.parameters.get(short) for short in parameter_units(self.name)
-        }
-        for flux in self.fluxes:
-            band = f"flux_{flux.band[0]:g}_{flux.band[1]:g}kev"
-            shown |= {band: flux.observed, f"unabsorbed_{band}": flux.unabsorbed}
         columns: dict[str, float | None] = {
             f"{self.name}_{short}{end}": getattr(parameter, field_name, None)
-            for short, parameter in shown.items()
+            for short, (parameter, _) in self._quantities().items()
             for end, field_name in _ENDS
         }
         return {**columns, f"{self.name}_stat": self.reduced}
+
+    def units(self) -> dict[str, str]:
+        """Return astropy's unit of each of the `columns` that has one."""
+        return {
+            f"{self.name}_{short}{end}": unit
+            for short, (_, unit) in self._quantities().items()
+            for end, _ in _ENDS
+            if unit
+        }
+
+    def _quantities(self) -> dict[str, tuple[FittedParameter | None, str]]:
+        """Return parameters and fluxes by the ends of their columns' names, with their units."""
+        units = parameter_units(self.name)
+        shown = {short: (self.parameters.get(short), unit) for short, unit in units.items()}
+        for flux in self.fluxes:
+            band = f"flux_{flux.band[0]:g}_{flux.band[1]:g}kev"
+            shown[band] = flux.observed, FLUX_UNIT
+            shown[f"unabsorbed_{band}"] = flux.unabsorbed, FLUX_UNIT
+        return shown
 
 
 @dataclass(frozen=True)
@@ -166,15 +167,7 @@ class FitResult:
 
     def units(self) -> dict[str, str]:
         """Return astropy's unit of each column that has one."""
-        units: dict[str, str] = {}
-        for name, fit in self.models.items():
-            parameters = parameter_units(name)
-            for column in fit.columns():
-                short = column.removeprefix(f"{name}_").removesuffix("_lolim")
-                short = short.removesuffix("_hilim")
-                unit = FLUX_UNIT if "flux_" in short else parameters.get(short, "")
-                units |= {column: unit} if unit else {}
-        return units
+        return {name: unit for fit in self.models.values() for name, unit in fit.units().items()}
 
     @property
     def warnings(self) -> tuple[str, ...]:

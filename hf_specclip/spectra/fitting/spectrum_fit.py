@@ -1,9 +1,8 @@
-"""Fit of one spectrum as an observer asks for it: band, statistic, sums, fluxes and warnings."""
+"""Fit of one spectrum: band, statistic, sums of models, fluxes and warnings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..spectrum import XRaySpectrum
-from .engine import PoissonDeviance
+from .engine import PoissonDeviance, one_thread
 from .fit import CATALOGUE_MODELS, fit_spectra
 from .groups import noticed_channels
 from .models import COLUMN_UNIT, LARGEST_COLUMN, MODELS, column_from_internal, column_to_internal
@@ -35,8 +34,6 @@ from .result import (
     components_of,
     parameter_units,
 )
-
-__all__ = ["fit_spectrum"]
 
 _CATALOGUE_BAND = (0.5, 7.0)
 # The catalogue fits spectra with more net counts, by χ² in groups of 16. With fewer, or in smaller
@@ -110,10 +107,10 @@ def fit_spectrum(
         reason = next(iter(base.models.values())).reason
         if fit is None and reason is not None and "did not converge" not in reason:
             fit = ModelFit(name, reason=reason)
-        # The catalogue's own fits need nothing more; limits of normalisations, and C, do.
+        # The batch fit is complete but for limits of normalisations and the expected C.
         if fit is None or (fit.converged and (bands or not chi2)):
             shared = shared or _SharedCounts(spectrum, settings)
-            with _one_thread():
+            with one_thread():
                 if fit is None or bands:
                     fit = shared.fit(name, fit, nh, redshift, bands)
                 fit = replace(fit, expected=shared.expected(fit))
@@ -144,17 +141,6 @@ def _check(nh: float | None, redshift: float, bands: Sequence[tuple[float, float
             raise ValueError(f"a band must rise from an energy above 0 keV, not {low:g}–{high:g}")
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keep torch to one thread: these tensors are too small to share."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)
-
-
 class _SharedCounts:
     """Grouped counts of one spectrum, for one model after another."""
 
@@ -177,7 +163,7 @@ class _SharedCounts:
         redshift: float,
         bands: Sequence[tuple[float, float]],
     ) -> ModelFit:
-        """Fit a model, or complete one that the search for many spectra has fitted."""
+        """Fit a model, or complete one that `fit_spectra` has fitted."""
         definitions = [MODELS[part].at_redshift(redshift) for part in component_names(name)]
         column = None if nh is None else nh / COLUMN_UNIT
         components = SumOfComponents(self.batch, self.edges, definitions, column)
@@ -237,7 +223,11 @@ class _SharedCounts:
                 )
                 for number, (low, high) in enumerate(bands)
             ),
-            warnings=_idle_components(name, components, best),
+            warnings=tuple(
+                f"{part} has no counts: the other component alone fits as well"
+                for k, part in enumerate(component_names(name))
+                if n > 1 and best[n + 1 + k] < _NO_COUNTS * components.total
+            ),
         )
 
     def expected(self, fit: ModelFit) -> tuple[float, float] | None:
@@ -263,17 +253,7 @@ def _coordinates(components: SumOfComponents, fit: ModelFit) -> Coordinates:
     norm = fit.parameters[definition.norm_name].value
     counts = norm * float(sums[0, 0]) * float(np.exp(float(shift[0])))
     values = np.array([float(shape), float(column), counts])
-    return Coordinates(np.clip(values, components.lower, components.upper))
-
-
-def _idle_components(name: str, components: SumOfComponents, best: Coordinates) -> tuple[str, ...]:
-    parts = component_names(name)
-    idle = [
-        part
-        for k, part in enumerate(parts)
-        if len(parts) > 1 and best.counts(k) < _NO_COUNTS * components.total
-    ]
-    return tuple(f"{part} has no counts: the other component alone fits as well" for part in idle)
+    return np.clip(values, components.lower, components.upper)
 
 
 def _with_warnings(fit: ModelFit) -> ModelFit:

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from .fits_table import FitsFile
 
-__all__ = ["wrong_checksums"]
-
 _FULL = (1 << 32) - 1
 _NOT_COMPUTED = "0" * 16
+_DIGITS = re.compile(r"\d{1,20}", re.ASCII)
 
 
 def wrong_checksums(file: FitsFile) -> tuple[str, ...]:
-    """Return a sentence for each checksum that does not hold; none for a file without any.
+    """Return a sentence for each HDU with a wrong checksum; none for a file without checksums.
 
-    A wrong CHECKSUM says that the header or the data have changed since the file was written, a
-    wrong DATASUM that the data have.
+    With a wrong DATASUM the data have changed since the file was written; with a wrong CHECKSUM the
+    header or the data.
     """
     found = []
     for index, (header, start, data, end) in enumerate(file.hdus):
         stated, whole = header.text("DATASUM"), header.text("CHECKSUM")
         keywords = []
         of_data = _sum32(file, data, end) if stated or whole else 0
-        if stated and not (stated.isdigit() and _same(int(stated), of_data)):
+        # In ones' complement all bits set is another zero.
+        if stated and (not _DIGITS.fullmatch(stated) or (int(stated) - of_data) % _FULL):
             keywords.append("DATASUM")
-        computed = whole is not None and whole != _NOT_COMPUTED
-        if computed and not _same(_sum32(file, start, data) + of_data, _FULL):
+        if whole not in (None, _NOT_COMPUTED) and (_sum32(file, start, data) + of_data) % _FULL:
             keywords.append("CHECKSUM")
         if keywords:
             name = header.text("EXTNAME") or ("primary" if index == 0 else "unnamed")
@@ -40,8 +41,3 @@ def _sum32(file: FitsFile, start: int, end: int) -> int:
     missing = -len(data) % 4  # of padding that was cut off
     words = np.frombuffer(bytes(data) + b"\0" * missing if missing else data, dtype=">u4")
     return int(words.sum(dtype=np.uint64)) % _FULL
-
-
-def _same(one: int, other: int) -> bool:
-    """Compare two sums; in ones' complement all bits set is another zero."""
-    return one % _FULL == other % _FULL

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from ...errors import SpecCLIPError
 
-__all__ = ["NoCountsError", "SpectrumFileError"]
-
 
 class SpectrumFileError(SpecCLIPError, ValueError):
     """Unusable spectrum or response file, with the remedy.

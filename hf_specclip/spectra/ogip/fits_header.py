@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,8 @@ from astropy.io.fits import Card
 
 from .errors import SpectrumFileError
 
-__all__ = ["CARD", "Header", "readable"]
-
 CARD = 80  # bytes
+_LARGEST = float(np.finfo(np.float64).max)
 
 # Cards whose value leaves no question: text without a colon (which may make it a record of several
 # values) that no CONTINUE can follow, whole and real numbers, T and F. Others are astropy's to
@@ -58,7 +58,8 @@ class Header:
             return None
         plain = _PLAIN_VALUE.fullmatch(text, 10)
         if plain is not None and (plain["text"] is None or len(text.rstrip()) < CARD):
-            return _plain_value(plain)
+            kind = plain.lastgroup or "text"
+            return _PLAIN_KINDS[kind](plain[kind])
         for more in self._cards[number + 1 : number + 1 + 64]:
             if not more.startswith("CONTINUE"):
                 break
@@ -96,7 +97,7 @@ class Header:
             return default
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise self._bad(key, f"must be a number, not {value!r}")
-        if not np.isfinite(value):
+        if not abs(value) <= _LARGEST:
             raise self._bad(key, f"must be finite, not {value!r}")
         return float(value)
 
@@ -110,20 +111,9 @@ class Header:
         return SpectrumFileError(problem, path=self._path, place=place, mend="correct the header")
 
 
-def _plain_value(card: re.Match[str]) -> Any:
-    """Parse an unambiguous card value as astropy does, in a tenth of the time."""
-    kind = card.lastgroup
-    value = card[kind or "text"]
-    if kind == "text":
-        return readable(value.replace("''", "'").encode("latin-1"))
-    if kind == "logical":
-        return value == "T"
-    return int(value) if kind == "whole" else float(value)
-
-
 def _as_number(value: Any) -> Any:
     """Return the number that a text spells (some writers quote them); else the value itself."""
-    if not isinstance(value, str) or _NUMERAL.fullmatch(value) is None:
+    if not isinstance(value, str) or len(value) > CARD or _NUMERAL.fullmatch(value) is None:
         return value
     return int(value) if value.lstrip("+-").isdigit() else float(re.sub("[Dd]", "e", value))
 
@@ -140,3 +130,12 @@ def readable(text: bytes) -> str:
     if not decoded.isprintable():
         decoded = "".join(each if each.isprintable() else "?" for each in decoded)
     return decoded.strip()
+
+
+# Unambiguous values parsed as astropy does, in a tenth of the time.
+_PLAIN_KINDS: dict[str, Callable[[str], Any]] = {
+    "text": lambda value: readable(value.replace("''", "'").encode("latin-1")),
+    "logical": lambda value: value == "T",
+    "whole": int,
+    "real": float,
+}

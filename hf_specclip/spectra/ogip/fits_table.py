@@ -1,9 +1,9 @@
 """Reader of FITS binary tables from untrusted files.
 
-Sizes in a header are claims. Here every claim (rows, row length, repeat counts, heap, pointers of
-variable-length arrays) is checked against the bytes that are there before anything is allocated,
-and what is made of them is bounded: headers, columns once converted, rows that share their bytes.
-Variable-length arrays come out flat, without a Python loop over rows.
+Every size in a header (rows, row length, repeat counts, heap, pointers of variable-length arrays)
+is checked against the length of the file before anything is allocated. The memory for headers,
+converted columns and rows that share their bytes is bounded. Variable-length arrays come out flat,
+without a Python loop over rows.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,6 @@ from numpy.typing import NDArray
 from .errors import SpectrumFileError
 from .fits_header import CARD, Header, readable
 from .read_bytes import TRUNCATED, map_bytes, read_bytes
-
-__all__ = ["FitsFile", "Ragged", "Table"]
 
 MAX_HEADER_BLOCKS = 10_000  # 360,000 cards in all HDUs
 MAX_HDUS = 2_000
@@ -36,7 +35,9 @@ _END = b"END".ljust(CARD)
 _TFORM = re.compile(r"\s*(\d{0,10})([LXBIJKAEDCMPQ])(.*)")
 _RAGGED_TFORM = re.compile(r"([LXBIJKAEDCM])(?:\((\d{0,12})\))?")
 _TYPES = {"B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8"}
-_BYTES = {**{code: int(kind[-1]) for code, kind in _TYPES.items()}, "A": 1, "L": 1, "C": 8, "M": 16}
+_BYTES = {code: int(kind[-1]) for code, kind in _TYPES.items()} | (
+    {"A": 1, "L": 1, "C": 8, "M": 16, "P": 8, "Q": 16}
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +97,6 @@ class Table:
         self.name = (header.text("EXTNAME") or "").upper()
         self.row_bytes = header.integer("NAXIS1", 0) or 0
         self.n_rows = header.integer("NAXIS2", 0) or 0
-        self._columns: dict[str, _Column] | None = None
         self._pointers: dict[str, Ragged] = {}
 
     @property
@@ -108,20 +108,17 @@ class Table:
         """Return HDUCLAS1…4 in upper case, empty where absent."""
         return (self.header.text(f"HDUCLAS{number}") or "").upper()
 
-    def error(self, problem: str, *, column: str | None = None, mend: str) -> SpectrumFileError:
-        """Return an error that names the file, this HDU and the column."""
-        place = self.label if column is None else f"{self.label}, column {column}"
-        return SpectrumFileError(problem, path=self.file.path, place=place, mend=mend)
-
-    @property
-    def columns(self) -> dict[str, _Column]:
-        """Layout of the columns by upper-case name, in the table's order."""
-        if self._columns is None:
-            most = self.file.max_rows
-            if self.n_rows > most:
-                raise self.error(f"{self.n_rows:,} rows are more than {most:,}", mend=TRUNCATED)
-            self._columns = self._layout()
-        return self._columns
+    def error(
+        self,
+        problem: str,
+        *,
+        column: str | None = None,
+        keyword: str | None = None,
+        mend: str = TRUNCATED,
+    ) -> SpectrumFileError:
+        """Return an error that names the file, this HDU, and the column or keyword."""
+        what = f", column {column}" if column else f", keyword {keyword}" if keyword else ""
+        return SpectrumFileError(problem, path=self.file.path, place=self.label + what, mend=mend)
 
     def __contains__(self, name: str) -> bool:
         return name in self.columns
@@ -137,8 +134,7 @@ class Table:
         spec = self._find(name)
         if spec.ragged is None:
             field = self._numbers(name, spec)
-            if field.size > MAX_ELEMENTS:
-                raise self._too_many(name, field.size)
+            self._bound(name, field.size, MAX_ELEMENTS)
             return self._scaled(spec, field[:, 0] if spec.repeat == 1 else field)
         ragged = self._ragged(name, spec)
         lengths, starts = ragged.lengths, ragged.starts
@@ -175,23 +171,36 @@ class Table:
             return self.n_rows * spec.repeat
         return int(self._ragged(name, spec).lengths.sum())
 
-    def vector(self, name: str) -> NDArray[np.float64]:
-        """Return a column of one number a row. Raises SpectrumFileError for others, or no rows."""
-        values = self.column(name)
+    def vector(self, name: str, row: int | None = None) -> NDArray[np.float64]:
+        """Return a column of one number a row (type I), or the vector in one row (type II).
+
+        Raises:
+            SpectrumFileError: another column, or one without numbers.
+        """
+        values = self.column(name) if row is None else self.cell(name, row)
         if isinstance(values, Ragged) or values.ndim != 1:
             raise self.error("must hold one number a row", column=name, mend="see OGIP 92-007")
         if not values.size:
-            raise self.error("has no rows", column=name, mend="make the file again")
+            problem = "has no rows" if row is None else "is empty"
+            raise self.error(problem, column=name, mend="make the file again")
         with np.errstate(invalid="ignore"):  # signalling NaNs; what is not finite is refused later
             return values.astype(np.float64)
+
+    def as_integers(self, name: str, values: NDArray[Any]) -> NDArray[np.int64]:
+        """Return values of a column as int64. Raises SpectrumFileError for fractions, or ≥ 2³¹."""
+        if values.dtype.kind == "f" and not (
+            (np.abs(values) < 2**31).all() and (values == np.rint(values)).all()
+        ):
+            raise self.error("must hold whole numbers", column=name, mend="see OGIP 92-007")
+        return values.astype(np.int64)
 
     def text(self, name: str, row: int) -> str:
         """Return one row of a column of strings. Raises SpectrumFileError where there is none."""
         spec = self._find(name)
         if spec.code != "A":
             raise self.error("must hold text", column=name, mend="see OGIP 92-007")
-        field = self._field(spec, f"S{max(spec.repeat, 1)}")
-        return readable(bytes(field[row, 0]).split(b"\0")[0])
+        field = self._field(spec, f"S{spec.repeat}", min(spec.repeat, 1))
+        return readable(b"".join(field[row]).split(b"\0")[0])
 
     def is_text(self, name: str) -> bool:
         """Return True where a column of that name exists and holds strings."""
@@ -203,11 +212,11 @@ class Table:
 
     def limit(self, name: str) -> int | None:
         """Return TLMIN of a column as a whole number, None where absent."""
-        return self.header.integer(f"TLMIN{self._find(name).number}")
+        return self.header.integer(f"TLMIN{self.number(name)}")
 
     def unit(self, name: str) -> str | None:
         """Return TUNIT of a column, None where absent."""
-        return self.header.text(f"TUNIT{self._find(name).number}")
+        return self.header.text(f"TUNIT{self.number(name)}")
 
     def _find(self, name: str) -> _Column:
         spec = self.columns.get(name)
@@ -216,61 +225,54 @@ class Table:
             raise self.error(f"has no column {name}", mend=f"the columns there are: {there}")
         return spec
 
-    def _layout(self) -> dict[str, _Column]:
+    @cached_property
+    def columns(self) -> dict[str, _Column]:
+        """Layout of the columns by upper-case name, in the table's order."""
+        most = self.file.max_rows
+        if self.n_rows > most:
+            raise self.error(f"{self.n_rows:,} rows are more than {most:,}")
         count = self.header.integer("TFIELDS", 0) or 0
         if not 0 <= count <= MAX_COLUMNS:
-            raise self.error(f"TFIELDS = {count} is not a valid number of columns", mend=TRUNCATED)
+            raise self.error(f"TFIELDS = {count} is not a valid number of columns")
         found: dict[str, _Column] = {}
         offset = 0
         for number in range(1, count + 1):
             form = self.header.text(f"TFORM{number}") or ""
             match = _TFORM.match(form.upper())
-            if match is None:
-                raise self.error(f"TFORM{number} = {form!r} is not a FITS type", mend=TRUNCATED)
-            repeat, code = int(match[1] or 1), match[2]
-            ragged = None
-            if code in "PQ":
-                inner = _RAGGED_TFORM.match(match[3])
-                if inner is None or repeat > 1:
-                    raise self.error(f"TFORM{number} = {form!r} is not a FITS type", mend=TRUNCATED)
-                ragged, width = inner[1], repeat * (8 if code == "P" else 16)
-            elif code == "X":
-                width = (repeat + 7) // 8
-            else:
-                width = repeat * _BYTES[code]
+            repeat, code = (int(match[1] or 1), match[2]) if match else (0, "")
+            inner = _RAGGED_TFORM.match(match[3]) if match and code in "PQ" else None
+            if not match or (code in "PQ" and (inner is None or repeat > 1)):
+                raise self.error(f"TFORM{number} = {form!r} is not a FITS type")
+            ragged = inner[1] if inner else None
+            width = (repeat + 7) // 8 if code == "X" else repeat * _BYTES[code]
             name = (self.header.text(f"TTYPE{number}") or f"COL{number}").upper()
             found.setdefault(name, _Column(number, code, repeat, offset, ragged))
             offset += width
         if offset != self.row_bytes:
-            raise self.error(
-                f"columns take {offset} bytes a row, NAXIS1 says {self.row_bytes}", mend=TRUNCATED
-            )
+            raise self.error(f"columns take {offset} bytes a row, NAXIS1 says {self.row_bytes}")
         return found
 
-    def _field(self, spec: _Column, kind: str) -> NDArray[Any]:
+    def _field(self, spec: _Column, kind: str, repeat: int) -> NDArray[Any]:
         """Return a (rows, repeat) view of a column's bytes."""
-        size = np.dtype(kind).itemsize
-        repeat = 1 if kind.startswith("S") else spec.repeat
-        if self.n_rows == 0 or repeat == 0:
-            return np.zeros((self.n_rows, repeat), dtype=kind)
-        return np.ndarray(
-            (self.n_rows, repeat),
-            dtype=kind,
-            buffer=self.file.data,
-            offset=self._start + spec.offset,
-            strides=(self.row_bytes, size),
-        )
+        shape, size = (self.n_rows, repeat), np.dtype(kind).itemsize
+        if 0 in shape:
+            return np.zeros(shape, dtype=kind)
+        offset, strides = self._start + spec.offset, (self.row_bytes, size)
+        return np.ndarray(shape, kind, self.file.data, offset, strides)
 
     def _numbers(self, name: str, spec: _Column) -> NDArray[Any]:
         """Return a (rows, repeat) view of a column of numbers."""
-        kind = _TYPES.get(spec.code)
-        if kind is None:
-            raise self.error(f"holds type {spec.code}, not numbers", column=name, mend="see OGIP")
-        return self._field(spec, kind)
+        return self._field(spec, self._dtype(name, spec.code), spec.repeat)
 
-    def _too_many(self, name: str, number: int, most: int = MAX_ELEMENTS) -> SpectrumFileError:
-        problem = f"{number:,} values are more than {most:,}"
-        return self.error(problem, column=name, mend=TRUNCATED)
+    def _dtype(self, name: str, code: str | None) -> str:
+        if code not in _TYPES:
+            raise self.error(f"holds type {code}, not numbers", column=name, mend="see OGIP")
+        return _TYPES[code]
+
+    def _bound(self, name: str, number: int, most: int) -> None:
+        if number > most:
+            problem = f"{number:,} values are more than {most:,}"
+            raise self.error(problem, column=name)
 
     def _ragged(self, name: str, spec: _Column) -> Ragged:
         """Return a variable-length column as it lies in the heap, read once."""
@@ -279,25 +281,17 @@ class Table:
         return self._pointers[name]
 
     def _follow(self, name: str, spec: _Column) -> Ragged:
-        kind = _TYPES.get(spec.ragged or "")
-        if kind is None:
-            raise self.error(f"holds type {spec.ragged}, not numbers", column=name, mend="see OGIP")
+        kind = self._dtype(name, spec.ragged)
         size = np.dtype(kind).itemsize
         table_bytes = self.row_bytes * self.n_rows
         heap = self.header.integer("THEAP", table_bytes)
         heap_bytes = self._end - self._start - (heap or 0)
         if heap is None or heap < table_bytes or heap_bytes < 0:
-            raise self.error(f"THEAP = {heap} points out of the table", mend=TRUNCATED)
+            raise self.error(f"THEAP = {heap} points out of the table")
         if spec.repeat == 0:
             nothing = np.zeros(self.n_rows, dtype=np.int64)
             return Ragged(np.zeros(0, dtype=kind), nothing, nothing)
-        pairs = np.ndarray(
-            (self.n_rows, 2),
-            dtype=">i4" if spec.code == "P" else ">i8",
-            buffer=self.file.data,
-            offset=self._start + spec.offset,
-            strides=(self.row_bytes, 4 if spec.code == "P" else 8),
-        ).astype(np.int64)
+        pairs = self._field(spec, ">i4" if spec.code == "P" else ">i8", 2).astype(np.int64)
         lengths, starts = pairs[:, 0], pairs[:, 1]
         # Compared by division: a product of two hostile numbers may wrap around.
         wrong = (lengths < 0) | (starts < 0) | (starts > heap_bytes)
@@ -306,11 +300,10 @@ class Table:
         if wrong.any():
             row = int(np.flatnonzero(wrong)[0])
             problem = f"row {row} points out of the file's data"
-            raise self.error(problem, column=name, mend=TRUNCATED)
+            raise self.error(problem, column=name)
         total = int(lengths.sum())
         most = MAX_ELEMENTS if total * size <= heap_bytes else min(MAX_SHARED, MAX_ELEMENTS)
-        if total > most:
-            raise self._too_many(name, total, most)
+        self._bound(name, total, most)
         starts = np.where(lengths == 0, 0, starts)
         base = self._start + heap
         used = starts[lengths > 0]
@@ -389,7 +382,7 @@ class FitsFile:
         position, index = 0, 0
         while index == 0 or position < len(self.data):
             if index >= MAX_HDUS:
-                raise self._error(f"more than {MAX_HDUS} HDUs", mend=TRUNCATED)
+                raise self._error(f"more than {MAX_HDUS} HDUs")
             position = self._read_hdu(position, index)
             index += 1
 
@@ -397,7 +390,7 @@ class FitsFile:
         """Return the numbers and names of the tables, for messages."""
         return ", ".join(f"{t.index}:{t.name or '?'}" for t in self.tables) or "no tables"
 
-    def _error(self, problem: str, *, mend: str) -> SpectrumFileError:
+    def _error(self, problem: str, *, mend: str = TRUNCATED) -> SpectrumFileError:
         return SpectrumFileError(problem, path=self.path, mend=mend)
 
     def _read_hdu(self, position: int, index: int) -> int:
@@ -408,16 +401,16 @@ class FitsFile:
             chunks = range(position, len(self.data), _CHUNK)
             if not any(self.data[at : at + _CHUNK].strip(b" \0") for at in chunks):
                 return len(self.data)  # padding some writers leave at the end
-            raise self._error(f"HDU {index} does not begin with a FITS header", mend=TRUNCATED)
+            raise self._error(f"HDU {index} does not begin with a FITS header")
         last = position + (MAX_HEADER_BLOCKS - self._header_blocks) * _BLOCK
         end = self.data.find(_END, position, last)
         while end >= 0 and (end - position) % CARD:
             end = self.data.find(_END, end + 1, last)
         data_start = position + ((end - position) // _BLOCK + 1) * _BLOCK
         if end < 0 and last <= len(self.data):
-            raise self._error(f"headers of more than {MAX_HEADER_BLOCKS:,} blocks", mend=TRUNCATED)
+            raise self._error(f"headers of more than {MAX_HEADER_BLOCKS:,} blocks")
         if end < 0 or data_start > len(self.data):
-            raise self._error(f"the header of HDU {index} has no end", mend=TRUNCATED)
+            raise self._error(f"the header of HDU {index} has no end")
         self._header_blocks += (data_start - position) // _BLOCK
         text = self.data[position:end].decode("latin-1")
         cards = [text[at : at + CARD] for at in range(0, len(text), CARD)]
@@ -425,32 +418,28 @@ class FitsFile:
 
         axes = header.integer("NAXIS", 0) or 0
         if not 0 <= axes <= 999:
-            raise self._error(f"NAXIS = {axes} in HDU {index}", mend=TRUNCATED)
+            raise self._error(f"NAXIS = {axes} in HDU {index}")
         size = 1 if axes else 0
         for axis in range(1, axes + 1):
             length = header.integer(f"NAXIS{axis}")
             if length is None or length < 0:
-                raise self._error(f"NAXIS{axis} = {length} in HDU {index}", mend=TRUNCATED)
+                raise self._error(f"NAXIS{axis} = {length} in HDU {index}")
             size *= length
         extra, groups = header.integer("PCOUNT", 0) or 0, header.integer("GCOUNT", 1)
         bits = header.integer("BITPIX", 8)
         if extra < 0 or groups != 1 or bits not in (8, 16, 32, 64, -32, -64):
             raise self._error(
-                f"PCOUNT = {extra}, GCOUNT = {groups}, BITPIX = {bits} in HDU {index}",
-                mend=TRUNCATED,
+                f"PCOUNT = {extra}, GCOUNT = {groups}, BITPIX = {bits} in HDU {index}"
             )
         size = (size + extra) * abs(bits) // 8
         if size > len(self.data) - data_start:
             there = max(len(self.data) - data_start, 0)
-            raise self._error(
-                f"HDU {index} declares {size:,} bytes of data, {there:,} are there",
-                mend=TRUNCATED,
-            )
+            raise self._error(f"HDU {index} declares {size:,} bytes of data, {there:,} are there")
         if index == 0:
             self.primary = header
         elif header.text("XTENSION") in ("BINTABLE", "A3DTABLE"):
             if axes != 2 or bits != 8:
-                raise self._error(f"HDU {index} is not a binary table", mend=TRUNCATED)
+                raise self._error(f"HDU {index} is not a binary table")
             self.tables.append(Table(self, index, header, data_start, data_start + size))
         end_of_data = data_start + -(-size // _BLOCK) * _BLOCK
         self.hdus.append((header, position, data_start, end_of_data))

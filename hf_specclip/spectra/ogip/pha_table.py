@@ -1,4 +1,4 @@
-"""Spectrum tables of PHA files, each spectrum as its table has it."""
+"""Spectra of PHA files as stored: one in each table (type I) or table row (type II)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from ..spectrum import has_usual_errors
 from .errors import NoCountsError, SpectrumFileError
 from .fits_table import FitsFile, Table
 from .responses import MAX_CHANNELS
-from .variability import measured_variability
 
 # Type II files of gratings hold 12 spectra of 8,192 channels, those of time-resolved detectors some
 # thousands of fewer channels.
@@ -27,12 +26,20 @@ _PER_SECOND = re.compile(r"/ *s|\bs(ec)?(\*\*|\^)?\(?-1")
 # Arms of Chandra's gratings by TG_PART.
 _ARMS: dict[int | None, str] = {1: "HEG", 2: "MEG", 3: "LEG"}
 _LARGEST_FRACTION, _MOST_COUNTS = 100.0, 2**31 - 1
+_AGAIN = "make the spectrum again"
+# Keywords of the variability that `specclip extract` measures, by column of the Chandra Source
+# Catalog, and of the events and their time.
+VARIABILITY_KEYWORDS = {
+    "var_prob_b": "VAR_PROB", "var_index_b": "VAR_INDX", "var_mean_b": "VAR_MEAN",
+    "var_sigma_b": "VAR_SIGM", "ks_prob_b": "KS_PROB", "kp_prob_b": "KP_PROB",
+    "counts": "VAR_CNTS", "length_s": "VAR_LEN",
+}  # fmt: skip
 _ABSENT = {"", "none", "null", "n/a", "unknown", "not available"}
 
 
 @dataclass(frozen=True, eq=False)
 class RawSpectrum:
-    """Spectrum as its table has it, in the order of its channels."""
+    """Spectrum as stored in its table, in the order of its channels."""
 
     table: Table
     row: int | None
@@ -52,10 +59,8 @@ class RawSpectrum:
     def name(self, keyword: str) -> str | None:
         """Return a file name from the row (type II) or the header; None for ``none``."""
         table = self.table
-        if self.row is not None and table.is_text(keyword):
-            text: str | None = table.text(keyword, self.row)
-        else:
-            text = table.header.text(keyword)
+        in_row = self.row is not None and table.is_text(keyword)
+        text = table.text(keyword, self.row or 0) if in_row else table.header.text(keyword)
         return None if text is None or text.lower() in _ABSENT else text
 
     def on(self, channels: NDArray[np.int64]) -> RawSpectrum:
@@ -135,28 +140,23 @@ def is_type_two(table: Table) -> bool:
     raise table.error("has neither COUNTS nor RATE", mend="give a PHA file")
 
 
-def read_raw(table: Table, row: int | None, *, behind: bool = False) -> RawSpectrum:
+def read_raw(table: Table, row: int | None, behind: bool = False) -> RawSpectrum:
     """Read one spectrum from its table (type II: from a row) and check it.
 
-    One that is `behind` others, a background, may hold the expected counts of a model. Raises
-    NoCountsError for numbers that cannot be counts, SpectrumFileError for all else.
+    A background (`behind`) may hold the expected counts of a model. Raises NoCountsError for
+    numbers that cannot be counts, SpectrumFileError for all else.
     """
-    mend = "make the spectrum again"
     exposure = _per_row(table, row, "EXPOSURE", None)
     if exposure is None or isinstance(exposure, np.ndarray) or not exposure > 0:
         said = "is missing" if exposure is None else f"is {exposure}, not a positive number"
-        raise SpectrumFileError(
-            said,
-            path=table.file.path,
-            place=f"{table.label}, keyword EXPOSURE",
-            mend="write the live time in seconds to EXPOSURE",
-        )
+        mend = "write the live time in seconds to EXPOSURE"
+        raise table.error(said, keyword="EXPOSURE", mend=mend)
     name = "COUNTS" if "COUNTS" in table else "RATE"
-    values = _cell(table, row, name)
+    values = table.vector(name, row)
     if not np.isfinite(values).all():
-        raise table.error("must be finite", column=name, mend=mend)
-    if not 1 <= values.size <= MAX_CHANNELS:
-        raise table.error(f"{values.size:,} channels are too many", column=name, mend=mend)
+        raise table.error("must be finite", column=name, mend=_AGAIN)
+    if values.size > MAX_CHANNELS:
+        raise table.error(f"{values.size:,} channels are too many", column=name, mend=_AGAIN)
     with np.errstate(over="ignore"):  # what is too large is refused
         expected = values if name == "COUNTS" else values * exposure
     behind = behind or is_background(table)
@@ -168,12 +168,14 @@ def read_raw(table: Table, row: int | None, *, behind: bool = False) -> RawSpect
     stat_error = None
     if "STAT_ERR" in table:
         with np.errstate(over="ignore", invalid="ignore"):
-            stat_error = _cell(table, row, "STAT_ERR") * (1.0 if name == "COUNTS" else exposure)
-        if other_errors or behind:  # those of Poisson counts are not looked at
-            _check_errors(table, stat_error)
+            stat_error = table.vector("STAT_ERR", row) * (1.0 if name == "COUNTS" else exposure)
+        # Those of Poisson counts are not looked at.
+        if (other_errors or behind) and not ((stat_error >= 0) & (stat_error < 2**31)).all():
+            problem = "must be errors of the counts, none below zero or implausibly large"
+            raise table.error(problem, column="STAT_ERR", mend="see OGIP 92-007")
     detchans = table.header.integer("DETCHANS")
     if detchans is not None and not 0 < detchans <= MAX_CHANNELS:
-        raise table.error(f"DETCHANS = {detchans} is not a valid number of channels", mend=mend)
+        raise table.error(f"DETCHANS = {detchans} is not a valid number of channels", mend=_AGAIN)
     raw = RawSpectrum(
         table=table,
         row=row,
@@ -193,11 +195,8 @@ def read_raw(table: Table, row: int | None, *, behind: bool = False) -> RawSpect
     for label in ("backscal", "areascal", "quality", "grouping", *columns):
         values = getattr(raw, label)
         if isinstance(values, np.ndarray) and values.size != counts.size:
-            raise table.error(
-                f"has {values.size} values for {counts.size} channels",
-                column=columns.get(label, label.upper()),
-                mend=mend,
-            )
+            problem = f"has {values.size} values for {counts.size} channels"
+            raise table.error(problem, column=columns.get(label, label.upper()), mend=_AGAIN)
     return raw
 
 
@@ -235,16 +234,10 @@ def _integers(
     return expected if off.any() else counts.astype(np.int64)
 
 
-def _check_errors(table: Table, errors: NDArray[np.float64]) -> None:
-    if not ((errors >= 0) & (errors < 2**31)).all():
-        problem = "must be errors of the counts, none below zero or implausibly large"
-        raise table.error(problem, column="STAT_ERR", mend="see OGIP 92-007")
-
-
 def own_errors(raw: RawSpectrum) -> NDArray[np.float64] | None:
-    """Return the errors of background counts where they are others than those of Poisson counts.
+    """Return the errors of background counts if they are not Poisson, else None.
 
-    Expected counts have those that the file states, none otherwise; SYS_ERR adds to either.
+    Expected counts have the errors given by the file, or none; SYS_ERR is added in quadrature.
     """
     expected = raw.counts.dtype.kind == "f"
     errors = raw.stat_error
@@ -259,17 +252,6 @@ def own_errors(raw: RawSpectrum) -> NDArray[np.float64] | None:
     return np.hypot(0.0 if errors is None else errors, raw.systematic_error * raw.counts)
 
 
-def _cell(table: Table, row: int | None, name: str) -> NDArray[np.float64]:
-    """Return a vector: a column (type I), or one row of it (type II)."""
-    if row is None:
-        return table.vector(name)
-    cell = table.cell(name, row)
-    if not cell.size:
-        raise table.error("is empty", column=name, mend="make the spectrum again")
-    with np.errstate(invalid="ignore"):  # signalling NaNs; what is not finite is refused later
-        return cell.astype(np.float64)
-
-
 def _per_row(
     table: Table, row: int | None, name: str, default: float | None
 ) -> float | NDArray[np.float64] | None:
@@ -279,9 +261,9 @@ def _per_row(
     if name not in table or table.is_text(name):
         table.header.require_value(name)
         return table.header.number(name, default)
-    values = _cell(table, row, name)
+    values = table.vector(name, row)
     if not np.isfinite(values).all():
-        raise table.error("must be finite", column=name, mend="make the spectrum again")
+        raise table.error("must be finite", column=name, mend=_AGAIN)
     return float(values[0]) if row is not None and values.size == 1 else values
 
 
@@ -289,23 +271,15 @@ def _scaling(table: Table, row: int | None, name: str) -> float | NDArray[np.flo
     value = _per_row(table, row, name, 1.0)
     assert value is not None
     if np.min(value) < 0 or not np.any(value) or not np.isfinite(value).all():
-        raise SpectrumFileError(
-            "must be positive",
-            path=table.file.path,
-            place=f"{table.label}, {name}",
-            mend="set it to the area of the region (1 if unused)",
-        )
+        mend = "set it to the area of the region (1 if unused)"
+        where = "column" if name in table else "keyword"
+        raise table.error("must be positive", mend=mend, **{where: name})
     return value
 
 
 def _flags(table: Table, row: int | None, name: str) -> NDArray[np.int64] | None:
     """Return QUALITY or GROUPING of each channel, None without such a column."""
-    if name not in table:
-        return None
-    values = _cell(table, row, name)
-    if not (np.abs(values) < 2**31).all() or (values != np.rint(values)).any():
-        raise table.error("must hold whole numbers", column=name, mend="see OGIP 92-007")
-    return values.astype(np.int64)
+    return table.as_integers(name, table.vector(name, row)) if name in table else None
 
 
 def _quality(table: Table, row: int | None, n: int) -> NDArray[np.int64] | None:
@@ -337,25 +311,17 @@ def _pha_channels(table: Table, row: int | None, n: int) -> NDArray[np.int64] | 
     """Return channel numbers, or None where the file has none."""
     if "CHANNEL" not in table:
         return None
-    values = _cell(table, row, "CHANNEL")
+    values = table.vector("CHANNEL", row)
     if values.size != n:
-        raise table.error(
-            f"has {values.size} channels for {n} counts",
-            column="CHANNEL",
-            mend="make the spectrum again",
-        )
+        problem = f"has {values.size} channels for {n} counts"
+        raise table.error(problem, column="CHANNEL", mend=_AGAIN)
     if n > 1 and (values == values[0]).all():
         first = table.limit("CHANNEL")
         return None if first is None else first + np.arange(n)
-    if (
-        not (np.abs(values) < 2**31).all()
-        or (np.diff(values) < 1).any()
-        or (values != np.rint(values)).any()
-    ):
-        raise table.error(
-            "must ascend in whole numbers", column="CHANNEL", mend="sort the rows by channel"
-        )
-    return values.astype(np.int64)
+    numbers = table.as_integers("CHANNEL", values)
+    if (np.diff(numbers) < 1).any():
+        raise table.error("must ascend", column="CHANNEL", mend="sort the rows by channel")
+    return numbers
 
 
 def _wavelengths(
@@ -365,7 +331,7 @@ def _wavelengths(
     if "BIN_LO" not in table or "BIN_HI" not in table:
         return None
     unit = (table.unit("BIN_LO") or "angstrom").strip().lower()
-    low, high = _cell(table, row, "BIN_LO"), _cell(table, row, "BIN_HI")
+    low, high = table.vector("BIN_LO", row), table.vector("BIN_HI", row)
     if unit not in ("angstrom", "a") or low.size != n or high.size != n:
         return None
     return low, high
@@ -393,7 +359,7 @@ def _whole_number(raw: RawSpectrum, name: str) -> int | None:
     """Return a column of a row, or a keyword, as a whole number; None where it is none."""
     table = raw.table
     if raw.row is not None and name in table and not table.is_text(name):
-        value: Any = _cell(table, raw.row, name)[0]
+        value: Any = table.vector(name, raw.row)[0]
     else:
         value = table.header.get(name)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value % 1:
@@ -416,11 +382,10 @@ def background_columns(raw: RawSpectrum) -> RawSpectrum | None:
     total: NDArray[Any] = np.zeros(raw.counts.size, dtype=np.int64)
     area = np.zeros(())
     for counts, scale in strips:
-        values = _cell(table, raw.row, counts)
+        values = table.vector(counts, raw.row)
         if values.size != raw.counts.size or not np.isfinite(values).all():
-            raise table.error(
-                "must hold one number of counts for each channel", column=counts, mend="see OGIP"
-            )
+            problem = "must hold one number of counts for each channel"
+            raise table.error(problem, column=counts, mend="see OGIP")
         per_second = _PER_SECOND.search((table.unit(counts) or "").lower())
         values = values * raw.exposure if per_second else values
         values = _integers(table, counts, values, fractions=True)
@@ -476,6 +441,9 @@ def observation_of(table: Table, raw: RawSpectrum) -> dict[str, Any]:
     ra, dec = source or (None, None)
     name = text("OBJECT")
     poisson = header.get("POISSERR")
+    # Measured by `specclip extract`; None where the header lacks any of it.
+    keywords = VARIABILITY_KEYWORDS
+    measured = {n: header.get(k) for n, k in keywords.items() if number(k, 0, 1e12) is not None}
     return {
         "source_name": None if name == "CSC" else name,  # the catalogue's files say no more
         "obsid": whole("OBS_ID"),
@@ -491,7 +459,7 @@ def observation_of(table: Table, raw: RawSpectrum) -> dict[str, Any]:
         "ra": ra,
         "dec": dec,
         "target": targets[0] or targets[1],
-        "variability": measured_variability(table),
+        "variability": measured if len(measured) == len(keywords) else None,
         "hduclas2": "NET" if is_net(table) else "BKG" if is_background(table) else None,
         "poisson_errors": poisson if isinstance(poisson, bool) else None,
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,11 @@ from .checksums import wrong_checksums
 from .errors import SpectrumFileError
 from .fits_table import MAX_ELEMENTS, FitsFile, Ragged, Table
 
-__all__ = ["MAX_CHANNELS", "contiguous_bins", "read_arf", "read_rmf"]
-
 # XRISM/Resolve has 60,000 channels, the most of any instrument so far.
 MAX_CHANNELS = 1 << 18
 
 _REMAKE = "make the RMF again"
+ENERGIES = ("ENERG_LO", "ENERG_HI")  # columns of true energy
 # Keywords that say for what a response is valid: matrices that differ in them are alternatives.
 _VALIDITY = ("TELESCOP", "INSTRUME", "DETNAM", "FILTER", "GRATING", "TG_M", "TG_PART", "RFLORDER",
              "HDUCLAS3", "OBS_ID", "PHAFILE", "TSTART", "TSTOP", "DATE-OBS", "TIME-OBS", "DATE-END",
@@ -48,18 +46,12 @@ def read_arf(path: str | os.PathLike[str], extension: str | None = None) -> Effe
         SpectrumFileError: naming the file, the HDU, column or keyword, and the mend.
     """
     file = FitsFile(path)
-    found = _tables(
-        file,
-        lambda t: t.name == "SPECRESP" or t.hduclas(2) == "SPECRESP",
-        lambda t: "SPECRESP" in t,
-        "an ARF (no SPECRESP extension)",
-        extension,
-    )
+    found = _tables(file, ["SPECRESP"], ["SPECRESP"], "an ARF (no SPECRESP extension)", extension)
     table = found[0]
     if len(found) > 1:
         raise _several(found, "effective areas", "x.arf")
     row = _row_of_areas(table, extension)
-    edges, order = _energy_bins(table, row)
+    edges, order = _bins(table, ENERGIES, row)
     area = _values(table, "SPECRESP", row)
     unit = (table.unit("SPECRESP") or "cm**2").replace(" ", "").lower()
     if unit in ("m**2", "m^2", "m2"):
@@ -95,7 +87,7 @@ def read_rmf(path: str | os.PathLike[str], extension: str | None = None) -> Redi
     """
     file = FitsFile(Path(path).absolute())
     tables = _Rmf(file, extension)
-    matrix = _LazyMatrix(file.path, extension, _digest(file))
+    matrix = _LazyMatrix(file.path, extension, hashlib.sha256(file.data).digest())
     _latest[:] = [(matrix, tables)]
     return RedistributionMatrix(
         tables.edges,
@@ -109,19 +101,15 @@ def read_rmf(path: str | os.PathLike[str], extension: str | None = None) -> Redi
 
 
 def _tables(
-    file: FitsFile,
-    named: Callable[[Table], bool],
-    shaped: Callable[[Table], bool],
-    what: str,
-    extension: str | None = None,
+    file: FitsFile, names: list[str], columns: list[str], what: str, extension: str | None = None
 ) -> list[Table]:
-    """Return the tables of the declared class, else those that have the columns; of these the ones
+    """Return the tables of a name or class, else those that have the columns; of these the ones
     that `extension` points to, where it points to any.
     """
-    for test in (named, shaped):
-        found = [table for table in file.tables if test(table)]
-        if found:
-            return _pointed_at(found, extension) or found
+    found = [t for t in file.tables if t.name in names or t.hduclas(2) in names]
+    found = found or [t for t in file.tables if all(name in t for name in columns)]
+    if found:
+        return _pointed_at(found, extension) or found
     raise SpectrumFileError(
         f"is not {what}; it holds {file.contents()}",
         path=file.path,
@@ -196,7 +184,7 @@ def contiguous_bins(
         raise table.error("energies must be finite", column=label, mend=mend)
     low, high = np.minimum(low, high), np.maximum(low, high)
     order = np.arange(low.size)
-    if names[0] == "ENERG_LO":
+    if names == ENERGIES:
         order = order[high > low]
     if order.size > 1 and low[order[-1]] < low[order[0]]:  # gratings count channels in wavelength
         order = order[::-1]
@@ -222,29 +210,25 @@ _TO_KEV = {"kev": 1.0, "ev": 1e-3, "mev": 1e3, "gev": 1e6}
 
 def _values(table: Table, name: str, row: int | None) -> NDArray[np.float64]:
     """Return a column, or the vector of a row, as long as all others of that row."""
-    if row is None:
-        return table.vector(name)
-    sizes = {each: table.cell(each, row).size for each in ("ENERG_LO", "ENERG_HI", "SPECRESP")}
-    if len(set(sizes.values())) > 1 or not sizes[name]:
-        raise table.error(f"vectors of row {row + 1} hold {sizes} values", mend="make it again")
-    with np.errstate(invalid="ignore"):  # signalling NaNs; what is not finite is refused later
-        return table.cell(name, row).astype(np.float64)
+    if row is not None:
+        sizes = {each: table.cell(each, row).size for each in (*ENERGIES, "SPECRESP")}
+        if len(set(sizes.values())) > 1:
+            raise table.error(f"vectors of row {row + 1} hold {sizes} values", mend="make it again")
+    return table.vector(name, row)
 
 
-def _energies(table: Table, name: str, row: int | None = None) -> NDArray[np.float64]:
-    """Return a column of energies in keV (the OGIP unit, assumed where none is given)."""
-    unit = (table.unit(name) or "keV").strip().lower()
-    if unit not in _TO_KEV:
-        raise table.error(f"has the unit {unit!r}", column=name, mend="convert it to keV")
-    return _values(table, name, row) * _TO_KEV[unit]
-
-
-def _energy_bins(
-    table: Table, row: int | None = None
+def _bins(
+    table: Table, names: tuple[str, str], row: int | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    low, high = _energies(table, "ENERG_LO", row), _energies(table, "ENERG_HI", row)
-    edges, order = contiguous_bins(table, low, high, ("ENERG_LO", "ENERG_HI"))
-    if edges[0] == 0:
+    """Return edges in keV (the OGIP unit, assumed where none is given), and their rows."""
+    ends = []
+    for name in names:
+        unit = (table.unit(name) or "keV").strip().lower()
+        if unit not in _TO_KEV:
+            raise table.error(f"has the unit {unit!r}", column=name, mend="convert it to keV")
+        ends.append(_values(table, name, row) * _TO_KEV[unit])
+    edges, order = contiguous_bins(table, *ends, names)
+    if names == ENERGIES and edges[0] == 0:
         # Power laws diverge at zero; XSPEC and Sherpa lift the edge as well.
         edges[0] = min(1e-10, edges[1] / 2)
     return edges, order
@@ -254,37 +238,21 @@ class _Rmf:
     """Tables of an RMF file: the parts of the matrix, which add up, and EBOUNDS."""
 
     def __init__(self, file: FitsFile, extension: str | None = None) -> None:
-        self.parts = _tables(
-            file,
-            lambda t: (
-                t.name in ("MATRIX", "RSP_MATRIX", "SPECRESP MATRIX", "SPECRESPMATRIX")
-                or t.hduclas(2) == "RSP_MATRIX"
-            ),
-            lambda t: "MATRIX" in t and "F_CHAN" in t,
-            "an RMF (no MATRIX, RSP_MATRIX or SPECRESP MATRIX extension)",
-            extension,
-        )
+        names = ["MATRIX", "RSP_MATRIX", "SPECRESP MATRIX", "SPECRESPMATRIX"]
+        what = "an RMF (no MATRIX, RSP_MATRIX or SPECRESP MATRIX extension)"
+        self.parts = _tables(file, names, ["MATRIX", "F_CHAN"], what, extension)
         if len(self.parts) > 1 and _differing(self.parts):
             raise _several(self.parts, "matrices", "x.rsp")
-        bounds = _tables(
-            file,
-            lambda t: t.name == "EBOUNDS" or t.hduclas(2) in ("EBOUNDS", "PI_EBOUNDS"),
-            lambda t: "E_MIN" in t and "E_MAX" in t,
-            "an RMF (no EBOUNDS extension)",
-        )
+        names, what = ["EBOUNDS", "PI_EBOUNDS"], "an RMF (no EBOUNDS extension)"
+        bounds = _tables(file, names, ["E_MIN", "E_MAX"], what)
         version = self.parts[0].header.get("EXTVER")
         self.ebounds = next((t for t in bounds if t.header.get("EXTVER") == version), bounds[0])
         for table in (self.ebounds, *self.parts):
             if table.n_rows > MAX_CHANNELS:
-                raise table.error(
-                    f"{table.n_rows:,} rows are more than {MAX_CHANNELS:,}",
-                    mend="is it a response?",
-                )
-        low, high = _energies(self.ebounds, "E_MIN"), _energies(self.ebounds, "E_MAX")
-        self.channel_edges, self.channel_order = contiguous_bins(
-            self.ebounds, low, high, ("E_MIN", "E_MAX")
-        )
-        self._bins = {table.index: _energy_bins(table) for table in self.parts}
+                problem = f"{table.n_rows:,} rows are more than {MAX_CHANNELS:,}"
+                raise table.error(problem, mend="is it a response?")
+        self.channel_edges, self.channel_order = _bins(self.ebounds, ("E_MIN", "E_MAX"))
+        self._bins = {table.index: _bins(table, ENERGIES) for table in self.parts}
         self.edges = _common_edges([edges for edges, _ in self._bins.values()])
 
     def first_channel(self) -> int:
@@ -297,11 +265,8 @@ class _Rmf:
 
     def _stated(self, table: Table) -> tuple[int | None, int | None]:
         """Return TLMIN of F_CHAN, and of CHANNEL in EBOUNDS."""
-        ebounds = self.ebounds
-        return (
-            table.limit("F_CHAN"),
-            ebounds.limit("CHANNEL") if "CHANNEL" in ebounds else None,
-        )
+        bounds = self.ebounds
+        return table.limit("F_CHAN"), bounds.limit("CHANNEL") if "CHANNEL" in bounds else None
 
     def _first_number(self) -> int | None:
         """Return the first channel where the CHANNEL column counts up by one, else None.
@@ -363,11 +328,8 @@ class _Rmf:
         start = f_chan - offset
         if (start[used] < 0).any() or (start[used] >= n_channels).any():
             where = int(group_row[used][np.argmax((start[used] < 0) | (start[used] >= n_channels))])
-            raise table.error(
-                f"row {where} begins outside the {n_channels} channels",
-                column="F_CHAN",
-                mend=_REMAKE,
-            )
+            problem = f"row {where} begins outside the {n_channels} channels"
+            raise table.error(problem, column="F_CHAN", mend=_REMAKE)
         per_row = np.bincount(group_row, weights=n_chan, minlength=n_rows).astype(np.int64)
         value = _first(table, "MATRIX", per_row, "N_CHAN")
         column = np.arange(value.size) + np.repeat(start - np.cumsum(n_chan) + n_chan, n_chan)
@@ -380,11 +342,8 @@ class _Rmf:
             wrong = (below < 0) & (sums[0] > _MOST_BELOW_ZERO * sums[1])[row]
         if wrong.any():
             bad = int(row[np.argmax(wrong)])
-            raise table.error(
-                f"row {bad} holds elements that are negative, not finite or too large",
-                column="MATRIX",
-                mend=_REMAKE,
-            )
+            problem = f"row {bad} holds elements that are negative, not finite or too large"
+            raise table.error(problem, column="MATRIX", mend=_REMAKE)
         # Some writers overrun the last channel; no detector records what lies there.
         keep = (column < n_channels) & (value != 0)
         if not keep.all():
@@ -403,11 +362,11 @@ class _Rmf:
 
     def _groups(self, table: Table) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], int]:
         """Return row, first channel and number of channels of each group; and how many rows."""
-        n_grp = _integers(table, "N_GRP", table.vector("N_GRP"))
+        n_grp = table.as_integers("N_GRP", table.vector("N_GRP"))
         if (n_grp < 0).any() or n_grp.max() > MAX_CHANNELS:
             raise table.error("is not a valid number of groups", column="N_GRP", mend=_REMAKE)
         f_chan, n_chan = (
-            _integers(table, name, _first(table, name, n_grp, "N_GRP"))
+            table.as_integers(name, _first(table, name, n_grp, "N_GRP"))
             for name in ("F_CHAN", "N_CHAN")
         )
         if (n_chan < 0).any() or (n_chan.size and n_chan.max() > MAX_CHANNELS):
@@ -434,14 +393,6 @@ def _first(table: Table, name: str, numbers: NDArray[np.int64], counter: str) ->
         raise table.error(problem, column=name, mend=_REMAKE) from None
 
 
-def _integers(table: Table, name: str, values: NDArray[Any]) -> NDArray[np.int64]:
-    if values.dtype.kind == "f" and (
-        not (np.abs(values) < 2**31).all() or (values != np.rint(values)).any()
-    ):
-        raise table.error("must hold whole numbers", column=name, mend=_REMAKE)
-    return values.astype(np.int64)
-
-
 def _common_edges(parts: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     """Return edges of bins that lie in one bin of each part at most."""
     first, *others = parts
@@ -451,11 +402,6 @@ def _common_edges(parts: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     return merged[np.append(True, np.diff(merged) > 2 * _SAME_EDGE * merged[1:])]
 
 
-def _digest(file: FitsFile) -> bytes:
-    """Return the file's SHA-256, which tells whether it has changed."""
-    return hashlib.sha256(file.data).digest()
-
-
 @dataclass(frozen=True)
 class _LazyMatrix:
     """Matrix of a file, unpacked when called; small, and survives pickling.
@@ -463,7 +409,7 @@ class _LazyMatrix:
     Attributes:
         path: absolute.
         extension: see `read_rmf`.
-        digest: of the file when its energies were read.
+        digest: SHA-256 of the file when its energies were read.
     """
 
     path: str
@@ -476,7 +422,7 @@ class _LazyMatrix:
                 _latest.clear()
                 return tables.elements()
         file = FitsFile(self.path)
-        if _digest(file) != self.digest:
+        if hashlib.sha256(file.data).digest() != self.digest:
             raise SpectrumFileError(
                 "has changed since the spectrum was read", path=self.path, mend="read it again"
             )

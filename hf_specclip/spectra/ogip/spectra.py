@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -96,18 +96,13 @@ def read_spectrum(
     """
     file = FitsFile(path)
     entries = spectra_in(file)
+    mend = f"give row=0…{len(entries) - 1}"
     if row is None and len(entries) > 1:
-        raise SpectrumFileError(
-            f"holds {len(entries)} spectra",
-            path=file.path,
-            mend=f"give row=0…{len(entries) - 1}, or use read_spectra",
-        )
-    number = 0 if row is None else row
-    if not 0 <= number < len(entries):
-        raise SpectrumFileError(
-            f"has no row {row}", path=file.path, mend=f"give row=0…{len(entries) - 1}"
-        )
-    return _Assembler(file, arf, rmf, background, strict).spectrum(*entries[number])
+        mend += ", or use read_spectra"
+        raise SpectrumFileError(f"holds {len(entries)} spectra", path=file.path, mend=mend)
+    if not 0 <= (row or 0) < len(entries):
+        raise SpectrumFileError(f"has no row {row}", path=file.path, mend=mend)
+    return _Assembler(file, arf, rmf, background, strict).spectrum(*entries[row or 0])
 
 
 def read_spectra(
@@ -155,7 +150,7 @@ class _Assembler:
         self.file, self.strict = file, strict
         self.given = {"arf": arf, "rmf": rmf, "background": background}
         self.path = Path(file.path)
-        self._read: dict[Any, Any] = {}
+        self._once: Any = cache(lambda read, *arguments: read(*arguments))
         self._damage = list(wrong_checksums(file))
 
     def spectrum(self, table: Table, row: int | None) -> XRaySpectrum:
@@ -210,10 +205,10 @@ class _Assembler:
         return spectrum.replace(notes=(*notes, *more)) if more else spectrum
 
     def _damage_of(self, raw: RawSpectrum, background: Any, *responses: Any) -> list[str]:
-        """Return what the checksums and totals of the files say against them.
+        """List checksums and totals that disagree with the data.
 
         Raises:
-            SpectrumFileError: if anything, where reading is strict.
+            SpectrumFileError: if there are any and reading is strict.
         """
         found = list(self._damage)
         total = total_of(raw)
@@ -222,15 +217,14 @@ class _Assembler:
             found.append(f"TOTCTS is {total:,}, the counts add up to {counted:,}")
         if isinstance(background, RawSpectrum) and background.table.file is not self.file:
             name = Path(background.table.file.path).name
-            sums = self._once("sums", name, lambda _: wrong_checksums(background.table.file))
+            sums = self._once(wrong_checksums, background.table.file)
             found += [f"{name}: {problem}" for problem in sums]
         for response in responses:
             name = Path(getattr(response, "path", None) or "response").name
             found += [f"{name}: {problem}" for problem in getattr(response, "notes", ())]
         if found and self.strict:
-            raise SpectrumFileError(
-                "; ".join(found), path=self.file.path, mend="get the file again"
-            )
+            problem = "; ".join(found)
+            raise SpectrumFileError(problem, path=self.file.path, mend="get the file again")
         return found
 
     # -- side files
@@ -247,22 +241,16 @@ class _Assembler:
             if not path.exists():  # unless that is its name, as headers point to an extension
                 name, pointer = split_pointer(str(given))
                 path = Path(name)
-            return self._once((kind, pointer), path, lambda path: read(path, pointer))
+            return self._once(read, path, pointer)
         named = raw.name(keyword)
         file_name, pointer = (None, None) if named is None else split_pointer(basename(named))
-        for candidate in self._candidates(kind, file_name):
-            if not candidate.is_file():
-                continue
-            if file_name is None or candidate in self._variants(file_name):
-                return self._once((kind, pointer), candidate, lambda path: read(path, pointer))
-            notes.append(
-                f"{kind.upper()} {file_name!r} ({keyword}) is not beside the file: "
-                f"{candidate.name!r} is taken for it"
-            )
-            return self._once((kind, None), candidate, read)
-        if file_name is not None:
-            notes.append(f"{kind.upper()} {file_name!r} ({keyword}) is not beside the file")
-        return None
+        beside = next((path for path in self._candidates(kind, file_name) if path.is_file()), None)
+        if file_name is not None and beside not in self._variants(file_name):
+            instead = "" if beside is None else f": {beside.name!r} is taken for it"
+            missing = f"{kind.upper()} {file_name!r} ({keyword}) is not beside the file"
+            notes.append(missing + instead)
+            pointer = None
+        return None if beside is None else self._once(read, beside, pointer)
 
     def _checked_background(
         self, raw: RawSpectrum, notes: list[str]
@@ -301,9 +289,7 @@ class _Assembler:
         if isinstance(given, XRaySpectrum):
             return given
         if given is not None:
-            if str(given).lower() == "none":
-                return None
-            return self._background_of(Path(given))
+            return None if str(given).lower() == "none" else self._background_of(Path(given))
         if is_background(raw.table):
             return None
         columns = background_columns(raw)
@@ -320,14 +306,13 @@ class _Assembler:
                     return self._background_of(candidate, row)
         inside = self._background_hdu(raw)
         if inside is None and named is not None:
-            notes.append(
-                f"background {split_pointer(basename(named))[0]!r} (BACKFILE) was not found"
-            )
+            name = split_pointer(basename(named))[0]
+            notes.append(f"background {name!r} (BACKFILE) was not found")
         return inside
 
     def _background_of(self, path: Path, row: int | None = None) -> RawSpectrum:
         """Read the background of another file: a row, else the one marked so, else the only one."""
-        entries, marked = self._once("backgrounds", path, _backgrounds_in)
+        entries, marked = self._once(_backgrounds_in, path)
         if marked and row is None:
             entries = marked
         if row is None and len(entries) > 1:
@@ -336,12 +321,10 @@ class _Assembler:
                 path=path,
                 mend="give background= a file with one spectrum",
             )
-        if not 0 <= (row or 0) < len(entries):
-            raise SpectrumFileError(
-                f"has no row {(row or 0) + 1}", path=path, mend="correct BACKFILE"
-            )
-        read = partial(read_raw, *entries[row or 0], behind=True)
-        return self._once(f"background {row}", path, lambda _: read())
+        number = row or 0
+        if not 0 <= number < len(entries):
+            raise SpectrumFileError(f"has no row {number + 1}", path=path, mend="correct BACKFILE")
+        return self._once(read_raw, *entries[number], True)
 
     def _background_hdu(self, raw: RawSpectrum) -> RawSpectrum | None:
         """Find a background in the same file; where there are several, the next after the
@@ -376,14 +359,8 @@ class _Assembler:
             return
         yield self.path.parent / name
         if name != ".gz":
-            yield self.path.parent / (
-                name.removesuffix(".gz") if name.endswith(".gz") else f"{name}.gz"
-            )
-
-    def _once(self, kind: Any, path: Any, read: Any) -> Any:
-        if (kind, path) not in self._read:
-            self._read[kind, path] = read(path)
-        return self._read[kind, path]
+            other = name.removesuffix(".gz") if name.endswith(".gz") else f"{name}.gz"
+            yield self.path.parent / other
 
     # -- channels and energies
 
@@ -403,10 +380,8 @@ class _Assembler:
                 numbers, edges = numbers[::-1], edges[::-1]
             name = Path(rmf.path).name if rmf.path else "the RMF given"
             return numbers, edges, f"EBOUNDS of {name}"
-        if raw.channels is None:
-            numbers = np.arange(1, raw.counts.size + 1)
-        else:
-            numbers = np.arange(raw.channels[0], raw.channels[-1] + 1)
+        first, last = (1, raw.counts.size) if raw.channels is None else raw.channels[[0, -1]]
+        numbers = np.arange(first, last + 1)
         if raw.wavelengths is not None and raw.counts.size == numbers.size:
             return numbers, _energies_of(raw), "BIN_LO and BIN_HI of the spectrum (no RMF)"
         if _has_acis_pi_channels(raw, instrument):
@@ -419,15 +394,12 @@ class _Assembler:
                 )
             edges = ACIS_PI_CHANNEL_KEV * np.append(numbers - 1, numbers[-1])
             return numbers, edges, "ACIS PI channels of 14.6 eV (no RMF)"
-        named = raw.name("RESPFILE")
-        looked = (
-            "the header names none"
-            if named is None
-            else f"{split_pointer(basename(named))[0]!r} was not found"
-        )
         if numbers.size > MAX_CHANNELS:
             raise raw.table.error(f"{numbers.size:,} channels are too many", mend="give rmf=")
-        return numbers, None, looked
+        named = raw.name("RESPFILE")
+        if named is None:
+            return numbers, None, "the header names none"
+        return numbers, None, f"{split_pointer(basename(named))[0]!r} was not found"
 
     def _aligned(
         self, raw: RawSpectrum, channels: NDArray[np.int64], notes: list[str]
@@ -456,7 +428,7 @@ class _Assembler:
 
 
 def _notes_on_errors(spectrum: XRaySpectrum) -> list[str]:
-    """Say where errors that the file states are used, and where not."""
+    """Return notes on the use of the errors that the file states."""
     notes = []
     if spectrum.systematic_error is not None:
         most = 100 * spectrum.systematic_error.max()
@@ -477,9 +449,7 @@ def _energies_of(raw: RawSpectrum) -> NDArray[np.float64]:
 
 
 def _has_acis_pi_channels(raw: RawSpectrum, instrument: Instrument) -> bool:
-    """Return True for a spectrum in the 1,024 PI channels of ACIS, none but which have nominal
-    energies.
-    """
+    """Return True for the 1,024 PI channels of ACIS, the only ones with nominal energies."""
     header = raw.table.header
     channels = header.integer("DETCHANS") or raw.counts.size
     return (
@@ -492,7 +462,7 @@ def _has_acis_pi_channels(raw: RawSpectrum, instrument: Instrument) -> bool:
 
 
 def _backgrounds_in(path: Path) -> tuple[list[Any], list[Any]]:
-    """Find the spectra of a background file, and those among them that are marked as such."""
+    """Find the spectra of a background file, and those that are marked as backgrounds."""
     file = FitsFile(path)
     marked = [t for t in file.tables if is_background(t) and t.hduclas(1) == "SPECTRUM"]
     return spectra_in(file), rows_of(marked[:1])
