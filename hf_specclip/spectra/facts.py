@@ -32,10 +32,9 @@ _OF_BAND = (
 def spectrum_facts(spectrum: XRaySpectrum) -> dict[str, Any]:
     """Return plain values under names that carry their units; None where unknown.
 
-    Net counts have the error of two Poisson counts by Gaussian propagation, or that of errors which
-    the file states instead: good enough to read, not to publish. `pile_up_share` of ACIS is
-    estimated as if all counts fell in one 3 × 3 pixel island, from rate and frame time (3.2 s where
-    the file states none).
+    The error of net counts is propagated from √N, or from the errors given by the file: good enough
+    to read, not to publish. `pile_up_share` of ACIS follows from rate and frame time (3.2 s where
+    the file states none), as if all counts fell in one 3 × 3 pixel island.
     """
     background = spectrum.background_counts
     edges, good = spectrum.energy_edges, spectrum.good

@@ -90,15 +90,10 @@ def identify(
     words = [(text or "").strip().upper() for text in (telescope, instrument, detector, grating)]
     telescope_word, camera_word, detector_word, grating_word = words
     chandra = telescope_word.startswith(("CHANDRA", "AXAF"))
-    # Without a telescope the camera is looked for among Chandra's, the first of the table.
-    bands = next(
-        (
-            cameras
-            for names, cameras in _TELESCOPES.items()
-            if telescope_word.startswith(names) or not telescope_word
-        ),
-        {"": _USUAL_BAND},
-    )
+    # Without a telescope the camera is looked for among Chandra's.
+    telescope_named = telescope_word or "CHANDRA"
+    tables = (bands for names, bands in _TELESCOPES.items() if telescope_named.startswith(names))
+    bands = next(tables, {"": _USUAL_BAND})
     # A detector may be named by either keyword; the one that resolves least decides.
     named = [
         (word, next(band for name, band in bands.items() if word.startswith(name)))

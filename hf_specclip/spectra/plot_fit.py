@@ -20,13 +20,7 @@ _COLOURS = ("#d1495b", "#e69f00", "#009e73", "#8a6fb0", "#56b4e9", "#b5a400")
 def draw_fit(spectrum: XRaySpectrum, result: FitResult, figure: Any) -> Any:
     """Draw a spectrum in the groups of its fit, the folded models, and (data − model) / error.
 
-    Args:
-        spectrum: that was fitted.
-        result: of the fit; models without one are left out.
-        figure: matplotlib figure to fill.
-
-    Returns:
-        The two axes.
+    Models that were not fitted are left out. Returns the two axes of the matplotlib figure.
     """
     assert spectrum.rmf is not None
     noticed = NoticedCounts(

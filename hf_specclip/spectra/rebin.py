@@ -71,15 +71,11 @@ def detection_seed(
     region_id: int | str | None,
     source_name: str | None = "",
 ) -> int:
-    """Return the seed of a detection's draws: 63 bits, the same in every process and on every
-    machine.
+    """Return the seed of a detection's draws in [0, 2**63), the same on every machine.
 
     Args:
         obsid, obi, region_id: the detection in the Chandra Source Catalog; None where unknown.
         source_name: tells apart sources without catalogue numbers.
-
-    Returns:
-        an integer in [0, 2**63).
     """
     names = (obsid, obi, region_id, source_name)
     parts = ["" if name is None else str(name).strip() for name in names]
@@ -124,19 +120,10 @@ def deal_counts_batch(
     bin_edges: ArrayLike,
     seeds: ArrayLike,
 ) -> NDArray[np.int64]:
-    """`deal_counts` for many detections with the same channels, without a loop over them.
+    """Deal counts (B, n) of detections with the same channels, with a seed for each (B,).
 
-    Args:
-        counts: (B, n) counts, non-negative integers.
-        channel_edges: (n + 1,) ascending edges of the channels, keV.
-        bin_edges: (m + 1,) ascending edges of the bins, keV.
-        seeds: (B,) one seed for each detection.
-
-    Returns:
-        (B, m) counts. Row i equals ``deal_counts(counts[i], …, seeds[i])`` bit for bit.
-
-    Raises:
-        ValueError: as `deal_counts`, or a number of seeds other than B.
+    Row i of the result (B, m) equals ``deal_counts(counts[i], …, seeds[i])`` bit for bit. Raises
+    ValueError as `deal_counts` does, or for a number of seeds other than B.
     """
     values = _integer_counts(counts)
     borders = ascending_edges(channel_edges, "channel_edges")

@@ -199,22 +199,22 @@ class XRaySpectrum:
         Raises:
             SpectrumFileError: they are unknown.
         """
-        if self.energy_edges is None and not self.camera.resolves_energies:
+        if self.energy_edges is not None:
+            return self.energy_edges
+        if not self.camera.resolves_energies:
             raise SpectrumFileError(
                 f"{self.camera.name} has no energy resolution: this is not a spectrum",
                 path=self.path,
                 place="keyword INSTRUME",
                 mend="take an observation by another camera",
             )
-        if self.energy_edges is None:
-            why = f" ({self.energy_from})" if self.energy_from else ""
-            raise SpectrumFileError(
-                f"the energies of its channels are unknown without an RMF{why}",
-                path=self.path,
-                place="keyword RESPFILE",
-                mend="put the RMF beside the file or give rmf= (--rmf)",
-            )
-        return self.energy_edges
+        why = f" ({self.energy_from})" if self.energy_from else ""
+        raise SpectrumFileError(
+            f"the energies of its channels are unknown without an RMF{why}",
+            path=self.path,
+            place="keyword RESPFILE",
+            mend="put the RMF beside the file or give rmf= (--rmf)",
+        )
 
     @property
     def camera(self) -> Instrument:

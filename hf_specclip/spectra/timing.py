@@ -210,12 +210,8 @@ def _light_curve(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return relative rates (n, N_TIMES), and the mean number of bins (n).
 
-    Args:
-        sums: of the counts, `_window_sums`.
-        number: of counts, (n).
-        weights: of each of `_NUMBERS` of bins, by phase, (n, phases) each.
-        probability: of variability, (n).
-        live_sums: of the exposed fractions, None without gaps.
+    `weights` (n, phases) are of each of `_NUMBERS` of bins by phase, `sums` and `live_sums` those
+    of `_window_sums` of counts and exposed fractions (None without gaps).
     """
     n = len(number)
     curve, bins = np.repeat((1.0 - probability)[:, None], N_TIMES, axis=1), 1.0 - probability
@@ -328,12 +324,7 @@ def between_observations(
 
 
 def chi_square_cdf(value: float, degrees: int) -> float:
-    """Return the probability that χ² is below a value, in closed form.
-
-    Args:
-        value: 0 or more.
-        degrees: of freedom, 1 or more.
-    """
+    """Return the probability that χ² with some degrees of freedom is below a value."""
     half = value / 2.0
     if half <= 0.0:
         return 0.0

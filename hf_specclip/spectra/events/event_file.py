@@ -135,7 +135,7 @@ class EventFile:
     def ccd_of(self, table: Table) -> int | None:
         """Return the CCD of a table of good times, None for all.
 
-        It is the header's, else the data subspace's (DSREF …), else the last figures of the name.
+        From its header, else the data subspace (DSREF …), else the digits of its name.
         """
         ccd = self.camera.ccd
         if ccd is None:
@@ -150,7 +150,7 @@ class EventFile:
     def good_times(self, ccd: int | None) -> NDArray[np.float64]:
         """Return the good times of a CCD, (g, 2): start and end of each, ascending and apart.
 
-        Times that a table lacks are bad: where several tables are of the CCD, all must hold.
+        Where several tables are of the CCD, only times in all of them are good.
         """
         tables = [t for t in self.file.tables if t.hduclas(1) == "GTI" or "GTI" in t.name]
         tables = [t for t in tables if "START" in t and "STOP" in t and t.n_rows]
@@ -172,10 +172,10 @@ class EventFile:
         return good
 
     def exposure(self, ccd: int | None, good: NDArray[np.float64]) -> tuple[float, float, str]:
-        """Return live time (s), live time over good time, and the comparison of the two in words.
+        """Return live time (s), live time over good time, and their comparison in words.
 
-        The header's live time holds where it agrees with the good times to 1 %; else the good
-        times, less the header's share of dead time.
+        The header's live time is used if it agrees with the good times to 1 %, else the good times
+        less the header's share of dead time.
         """
         total = float(np.diff(good, axis=1).sum())
         live_key, live = self._of_ccd(ccd, ("LIVTIME", "LIVETI", "EXPOSUR", "EXPOSU"), "LIVETIME")

@@ -16,12 +16,7 @@ _COUNTS_A_BIN, _MOST_BINS = 15, 60
 
 
 def plot_light_curve(measured: Variability, ax: Axes) -> Axes:
-    """Draw rates in equal bins with √N errors, the Gregory–Loredo curve with 1 σ, and gaps.
-
-    Args:
-        measured: variability of a source.
-        ax: axes to draw in.
-    """
+    """Draw rates in equal bins with √N errors, the Gregory–Loredo curve with 1 σ, and gaps."""
     divisors = [n for n in range(1, _MOST_BINS + 1) if N_TIMES % n == 0]
     n = max(d for d in divisors if d == 1 or d <= measured.counts / _COUNTS_A_BIN)
     counts = measured.binned.reshape(n, -1).sum(axis=1)

@@ -108,11 +108,7 @@ class Region:
 
 
 def ring_at(sky: SkyPixels, position: SkyCoord, inner: Angle, outer: Angle) -> Region:
-    """Make a circle (`inner` 0) or annulus around a position.
-
-    Raises:
-        ValueError: radii that do not grow.
-    """
+    """Make a circle (`inner` 0) or annulus. Raises ValueError for radii that do not grow."""
     radii = [float(angle.to_value("arcsec")) for angle in (inner, outer)]
     name = f"circle of {radii[1]:g}″" if not radii[0] else f"annulus of {radii[0]:g}–{radii[1]:g}″"
     if not 0 <= radii[0] < radii[1] < 7200:
@@ -126,8 +122,7 @@ def source_region(
 ) -> Region:
     """Make the source region: a circle around a position, or of a region file.
 
-    Raises:
-        ValueError: neither or both, or words that are not understood.
+    Raises ValueError for neither or both, or text that is not understood.
     """
     if region is not None:
         if at is not None or radius is not None:

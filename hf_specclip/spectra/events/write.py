@@ -23,8 +23,7 @@ _COPIED = (
 def write_extraction(extraction: Extraction, path: Path) -> list[Path]:
     """Write the spectrum, and `…_bkg` beside it where there is a background; return the paths.
 
-    Raises:
-        SpecCLIPError: a path of the event file itself.
+    Raises SpecCLIPError for the path of the event file itself.
     """
     paths = [path]
     if extraction.background is not None:

@@ -134,13 +134,10 @@ class PoissonDeviance:
         return 2.0 * value.sum(-1) + self._constant, slope, curvature
 
     def expected(self, model: Tensor) -> tuple[float, float]:
-        """Return mean and variance of C or W of one spectrum (as `self`) if a model were right.
+        """Return mean and variance of C or W of one spectrum if a model (G,) counts were right.
 
-        By draws, as in Kaastra (2017, A&A 605, A51) by sums: in groups of few counts they are not
-        those of χ². The background, where there is one, is drawn too.
-
-        Args:
-            model: (G,) counts of the source.
+        In groups of few counts they are not those of χ² (Kaastra 2017, A&A 605, A51); they are
+        estimated by drawing the counts, and those of the background, instead of by his sums.
         """
         generator = torch.Generator().manual_seed(0)
         behind = self._behind(model[None, None])[0, 0]
@@ -205,8 +202,7 @@ class SpectraBatch:
     def evaluate(
         self, model: TabulatedModel, points: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the statistic at (B, P, 2) points with the best normalisation, and its
-        derivatives.
+        """Return the statistic at (B, P, 2) points with the best normalisation, and derivatives.
 
         Returns:
             (B, P) statistic, (B, P, 2) gradient, (B, P, 2, 2) curvature and (B, P) normalisation.

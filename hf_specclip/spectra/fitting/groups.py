@@ -39,15 +39,10 @@ class Groups:
 
 
 def noticed_channels(channel_edges: ArrayLike, energy_range: tuple[float, float]) -> slice:
-    """Select the channels any part of which lies in `energy_range`, as Sherpa's `notice(low,
-    high)`.
+    """Select the channels (n + 1 ascending edges) that overlap an energy range, both in keV.
 
-    Args:
-        channel_edges: (n + 1,) keV, ascending.
-        energy_range: keV.
-
-    Raises:
-        ValueError: a range that is not ascending, or that no channel lies in.
+    They are those of Sherpa's `notice(low, high)`. Raises ValueError for a range that is not
+    ascending, or that holds no channel.
     """
     edges = ascending_edges(channel_edges, "channel_edges")
     low, high = (float(end) for end in energy_range)

@@ -91,21 +91,13 @@ class NoticedCounts:
         self.net = (source - scale * region).sum(axis=1)
 
     def folding(self, n_spectra: int) -> Folding:
-        """Return the folding of as many of the spectra.
-
-        Raises:
-            ValueError: a response that records nothing in the noticed channels.
-        """
+        """Return the folding for `n_spectra`. Raises ValueError for a response without effect."""
         return Folding(self._matrix, self._area, self._photons, self._seconds, n_spectra)
 
     def rates(
         self, row: int, channel_edges: NDArray[np.float64]
     ) -> tuple[Groups, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Return one spectrum in its groups, for a plot.
-
-        Args:
-            row: of the spectrum.
-            channel_edges: (n + 1,) keV.
 
         Returns:
             The groups of noticed channels, their edges (G, 2) keV, and net counts/s/keV (G,) with

@@ -222,8 +222,7 @@ def minimise_from(
         start: where to begin.
         pull: on a quantity. Whatever its weight, the statistic is then at its lowest for the value
             that the quantity takes.
-        tolerance: fall of the statistic below which a step is not worth taking.
-        max_iterations: evaluations.
+        tolerance: smallest decrease of the statistic that is worth a step.
 
     Returns:
         The point, its statistic (without the penalty), and the curvature.
@@ -295,12 +294,11 @@ def _box_step(
 def limits_of(
     components: SumOfComponents, best: Coordinates, floor: float, quantity: Quantity
 ) -> tuple[float | None, float | None]:
-    """Return where the statistic has risen by 1 on both sides of the best value of a quantity.
+    """Return the limits of a quantity, where the statistic has risen by 1 over its minimum.
 
     Args:
         components: the model and the data.
-        best: the minimum.
-        floor: its statistic.
+        best, floor: the minimum, and its statistic.
         quantity: of a point.
 
     Returns:

@@ -92,18 +92,15 @@ class ModelFit:
     def photons(self, edges: ArrayLike) -> NDArray[np.float64]:
         """Return the fitted model as photons/cm²/s in each bin of (n + 1,) edges, keV."""
 
+        at = {name: parameter.value for name, parameter in self.parameters.items()}
+
         def emitted(grid: NDArray) -> Any:
             return sum(
-                definition.photons(
-                    grid,
-                    self.parameters[shape].value,
-                    norm=self.parameters[norm].value,
-                    redshift=self.redshift,
-                )
+                definition.photons(grid, at[shape], norm=at[norm], redshift=self.redshift)
                 for definition, shape, norm in components_of(self.name)
             )
 
-        column = self.parameters["nh"].value / COLUMN_UNIT
+        column = at["nh"] / COLUMN_UNIT
         positive = np.maximum(np.asarray(edges, dtype=np.float64), 1e-3)
         return emission.absorbed(positive, emitted, lambda grid: emission.phabs(grid, column))
 
@@ -224,16 +221,7 @@ def result_of_row(
     energy_range: tuple[float, float],
     group_counts: int = 16,
 ) -> FitResult:
-    """Return the result of one spectrum from the table of many.
-
-    Args:
-        table: as `fit_counts` returns it.
-        row: of the spectrum.
-        models: names of those fitted.
-        statistic: `chi2datavar` or `cstat`.
-        energy_range: keV, the outer edges of the channels noticed.
-        group_counts: least counts in a group.
-    """
+    """Return the result of one spectrum from a row of the table of `fit_counts`."""
 
     def number(column: str) -> float | None:
         value = float(table[column][row]) if column in table else np.nan

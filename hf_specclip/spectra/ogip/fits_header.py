@@ -42,13 +42,10 @@ class Header:
     def get(self, key: str) -> Any:
         """Return the value of a keyword, None where absent or empty.
 
-        Raises:
-            SpectrumFileError: a card that is not FITS.
+        Raises SpectrumFileError for a card that is not FITS.
         """
-        if key not in self._index:
-            return None
         if key not in self._values:
-            self._values[key] = self._parse(key)
+            self._values[key] = self._parse(key) if key in self else None
         return self._values[key]
 
     def _parse(self, key: str) -> Any:
@@ -82,8 +79,6 @@ class Header:
         value = _as_number(self.get(key))
         if value is None:
             return default
-        if type(value) is int and abs(value) < 2**63:
-            return value
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1:
             raise self._bad(key, f"must be a whole number, not {value!r}")
         if not -(2**63) <= value < 2**63:

@@ -63,8 +63,7 @@ class Ragged:
     def first(self, numbers: NDArray[np.int64]) -> NDArray[Any]:
         """Return the first ``numbers[i]`` values of each row, joined.
 
-        Raises:
-            ValueError: past the end of a row, or more than `MAX_ELEMENTS`.
+        Raises ValueError past the end of a row, or for more than `MAX_ELEMENTS`.
         """
         if (numbers < 0).any() or (numbers > self.lengths).any():
             raise ValueError("a row holds fewer values than are needed")
@@ -126,10 +125,8 @@ class Table:
     def column(self, name: str) -> NDArray[Any] | Ragged:
         """Return a numeric column, scaled by TSCAL and TZERO: (rows,) or (rows, k), or `Ragged`.
 
-        Integers equal to TNULL become NaN (and the column floating).
-
-        Raises:
-            SpectrumFileError: no such column, or one that is not numbers.
+        Integers equal to TNULL become NaN (and the column floating). Raises SpectrumFileError for a
+        column that is absent or not numbers.
         """
         spec = self._find(name)
         if spec.ragged is None:
@@ -147,11 +144,7 @@ class Table:
         return Ragged(self._scaled(spec, flat), starts, lengths)
 
     def cell(self, name: str, row: int) -> NDArray[Any]:
-        """Return (k,) one row of a numeric column, scaled as `column` does; no other is touched.
-
-        Raises:
-            SpectrumFileError: no such column, or one that is not numbers.
-        """
+        """Return (k,) one row of a numeric column, as `column` does; no other row is touched."""
         spec = self._find(name)
         if spec.ragged is None:
             return self._scaled(spec, self._numbers(name, spec)[row])
@@ -174,8 +167,7 @@ class Table:
     def vector(self, name: str, row: int | None = None) -> NDArray[np.float64]:
         """Return a column of one number a row (type I), or the vector in one row (type II).
 
-        Raises:
-            SpectrumFileError: another column, or one without numbers.
+        Raises SpectrumFileError for another column, or one without numbers.
         """
         values = self.column(name) if row is None else self.cell(name, row)
         if isinstance(values, Ragged) or values.ndim != 1:

@@ -210,8 +210,7 @@ def _integers(
 ) -> NDArray[Any]:
     """Return expected counts of a column as whole numbers, unless they may be fractions.
 
-    Raises:
-        NoCountsError: for fractions, or numbers below zero, that may not be.
+    Raises NoCountsError for fractions or numbers below zero that are not allowed.
     """
     with np.errstate(over="ignore"):
         total = np.abs(expected).sum()

@@ -72,10 +72,10 @@ def read_arf(path: str | os.PathLike[str], extension: str | None = None) -> Effe
 def read_rmf(path: str | os.PathLike[str], extension: str | None = None) -> RedistributionMatrix:
     """Read a redistribution matrix (RMF, or RSP with the area folded in).
 
-    The energies are read and checked at once, the matrix itself when it is first used: where others
-    were read meanwhile, the file is read again, and must be the same. Channels and energies come
-    out in ascending order of energy. Several matrices of one file add up (CAL/GEN/92-002 of 2020),
-    unless their keywords say that each is for something else.
+    The energies are read and checked at once, the matrix on first use: if another RMF was read in
+    between, the file is read again, and must not have changed. Channels and energies come in
+    ascending order of energy. Several matrices of one file add up (CAL/GEN/92-002 of 2020), unless
+    their keywords differ.
 
     Args:
         path: plain or gzipped FITS file.
@@ -136,10 +136,9 @@ def _pointed_at(tables: list[Table], extension: str | None) -> list[Table]:
 
 
 def _row_of_areas(table: Table, extension: str | None) -> int | None:
-    """Return the row that is pointed to of a table with an area in each (type II); None for type I.
+    """Return the row that the extension points to in a table of areas (type II); None for type I.
 
-    Raises:
-        SpectrumFileError: several rows, and none of them pointed to.
+    Raises SpectrumFileError for several rows without a pointer.
     """
     if not table.is_vector("SPECRESP"):
         return None
@@ -271,9 +270,7 @@ class _Rmf:
     def _first_number(self) -> int | None:
         """Return the first channel where the CHANNEL column counts up by one, else None.
 
-        Raises:
-            SpectrumFileError: other numbers that are not all the same, without a TLMIN that says
-                better.
+        Raises SpectrumFileError for other numbers that are not all the same, without a TLMIN.
         """
         table = self.ebounds
         if "CHANNEL" not in table:
