@@ -174,7 +174,7 @@ def test_radii_have_units():
         ({"drop": ("GRADE",)}, "no column GRADE"),
         ({"INSTRUME": "HRC"}, "events of HRC"),
         ({"CONTENT": "EVT1"}, "level 1"),
-        ({"READMODE": "CONTINUOUS"}, "without images"),
+        ({"READMODE": "CONTINUOUS"}, "not in an imaging mode"),
         ({"good": ((3e4, 4e4),)}, "none of 500 events"),
         ({"offset": (300.0, 0.0)}, "outside the field"),
         ({"offset": (40.0, -20.0)}, "no event in the circle"),

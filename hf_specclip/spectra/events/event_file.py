@@ -18,7 +18,7 @@ from .regions import SkyPixels
 
 BAND = (0.5, 7.0)
 """Energies of the catalogue's broad band, keV."""
-_AGAIN = "give the file as the archive has it"
+_AGAIN = "give the original file of the archive"
 _DISAGREE = 0.01  # good times and header: relative difference that is said
 _NO_IMAGE = re.compile("CONTINUOUS|CC\\d|WINDOWED|TIMING|BURST|PHOTODIODE|LOWRATE")
 
@@ -90,7 +90,8 @@ class EventFile:
         self.camera: Camera = camera
         mode = f"{self.header.text('DATAMODE')} {self.header.text('READMODE')}".upper()
         if _NO_IMAGE.search(mode):
-            raise self._error(f"taken in a mode without images ({mode})", "give an imaging mode")
+            mend = "give an observation in an imaging mode"
+            raise self._error(f"not in an imaging mode ({mode})", mend)
         if (self.header.text("CONTENT") or "").upper() == "EVT1":
             mend = "give the level 2 file (…_evt2.fits), or make it with chandra_repro"
             raise self._error("level 1: not cleaned (CONTENT = EVT1)", mend)
@@ -158,7 +159,7 @@ class EventFile:
         of_ccd = [t for t, owner in zip(tables, owners, strict=True) if owner in (ccd, None)]
         if not of_ccd:
             which = "" if ccd is None else f" for {self.camera.ccd} {ccd}"
-            mend = "give the file as the archive has it, with its GTI extensions"
+            mend = f"{_AGAIN}, with its GTI extensions"
             raise self._error(f"no good times{which}, only {self.file.contents()}", mend)
         own_zero = self.header.number("TIMEZERO", 0.0) or 0.0
         intervals = []
@@ -168,7 +169,7 @@ class EventFile:
             intervals.append(_merged(times + (zero - own_zero)))
         good = reduce(_common, intervals)
         if not len(good):
-            raise self._error("no good time is left", "give the file as the archive has it")
+            raise self._error("no good time is left", _AGAIN)
         return good
 
     def exposure(self, ccd: int | None, good: NDArray[np.float64]) -> tuple[float, float, str]:
@@ -186,13 +187,14 @@ class EventFile:
         if share is None or not 0 < share <= 1:
             share = min(live / on, 1.0) if live and on else 1.0
         expected = total * share
-        times = "1 good time" if len(good) == 1 else f"{len(good)} good times"
+        times = "1 good time interval" if len(good) == 1 else f"{len(good)} good time intervals"
         sums = f"{times} of {total:,.1f} s × {share:.5f} live = {expected:,.1f} s"
         if live is not None and live > 0 and abs(live - expected) <= _DISAGREE * expected:
             return live, live / total, f"{live:,.1f} s ({live_key}); {sums}"
         stated = "not stated by the header" if live is None else f"the header has {live:,.1f} s"
         if live is not None:
-            self.notes.append(f"exposure: {stated} ({live_key}), the good times {expected:,.1f} s")
+            live_time = f"{expected:,.1f} s from the good time intervals"
+            self.notes.append(f"exposure: {stated} ({live_key}), {live_time} are taken")
         return expected, share, f"{expected:,.1f} s, {stated}; {sums}"
 
     def _of_ccd(
@@ -224,7 +226,7 @@ class EventFile:
             kind = (self.header.text(f"DSTYP{n}") or "").upper().replace(" ", "")
             if kind in ("POS(X,Y)", "(X,Y)", "SKY", "POS", "X,Y"):
                 cut = self.header.text(f"DSVAL{n}") or "a region"
-                self.notes.append(f"the file was cut to {cut[:60]}: beyond it there are no events")
+                self.notes.append(f"the file was filtered to {cut[:60]}: no events lie outside")
 
     def _error(self, problem: str, mend: str) -> SpectrumFileError:
         return self.table.error(problem, mend=mend)

@@ -15,7 +15,7 @@ from .event_file import BAND, EventFile, within
 from .regions import Region, background_region, source_region
 from .variability import Variability, measure_variability
 
-# An event farther from the source than this says that the position is off the detector.
+# A position farther than this from every event is off the detector.
 _FIELD_EDGE_ARCSEC = 60.0
 _MOST_ELSEWHERE = 0.05
 
@@ -153,7 +153,7 @@ def extract_events(
         events.notes.append(f"the background overlaps the source: {both:,} events are in both")
     if len(spectra) > 1 and spectra[1].ccd != main:
         events.notes.append(f"the background is mostly on CCD {spectra[1].ccd}: not the source's")
-    events.notes.append("areas are geometric: chip edges, gaps and bad columns are not taken off")
+    events.notes.append("areas are geometric: chip edges, gaps and bad columns are not subtracted")
     if events.header.text("INSTRUME") == "ACIS":
         events.notes.append(
             "not corrected for dither: near a chip's edge it can look like variability"

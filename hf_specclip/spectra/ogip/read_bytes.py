@@ -106,5 +106,5 @@ def _too_large(path: Path, most: int) -> SpectrumFileError:
     return SpectrumFileError(
         f"holds more than {most >> 20} MiB",
         path=path,
-        mend="unpack it (gunzip), or is it no such file at all?",
+        mend="unpack it (gunzip), and check that it is a spectrum or a response",
     )
