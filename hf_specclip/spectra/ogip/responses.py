@@ -226,7 +226,8 @@ def _bins(
         if unit not in _TO_KEV:
             raise table.error(f"has the unit {unit!r}", column=name, mend="convert it to keV")
         ends.append(_values(table, name, row) * _TO_KEV[unit])
-    edges, order = contiguous_bins(table, *ends, names)
+    low, high = ends
+    edges, order = contiguous_bins(table, low, high, names)
     if names == ENERGIES and edges[0] == 0:
         # Power laws diverge at zero; XSPEC and Sherpa lift the edge as well.
         edges[0] = min(1e-10, edges[1] / 2)

@@ -245,7 +245,7 @@ class _Assembler:
         named = raw.name(keyword)
         file_name, pointer = (None, None) if named is None else split_pointer(basename(named))
         beside = next((path for path in self._candidates(kind, file_name) if path.is_file()), None)
-        if file_name is not None and beside not in self._variants(file_name):
+        if file_name is not None and beside not in [*self._variants(file_name)]:
             instead = "" if beside is None else f": {beside.name!r} is taken for it"
             missing = f"{kind.upper()} {file_name!r} ({keyword}) is not beside the file"
             notes.append(missing + instead)
