@@ -7,6 +7,7 @@ from math import erf
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_specclip.spectra import RedistributionMatrix, XRaySpectrum
 from hf_specclip.spectra import emission as models
 from hf_specclip.spectra.fitting.fit import fit_counts
 from hf_specclip.spectra.fitting.groups import noticed_channels
@@ -25,6 +26,7 @@ def response() -> NDArray[np.float64]:
 
 
 RESPONSE = response()
+RMF = RedistributionMatrix(ENERGIES, CHANNELS, RESPONSE, includes_area=True)
 NOTICED = noticed_channels(CHANNELS, (0.5, 7.0))
 
 
@@ -37,6 +39,15 @@ def expected(flux: NDArray[np.float64], counts: float) -> NDArray[np.float64]:
 def fit(counts, background=None, scale=0.0, exposure=1e4, **options):
     given = {"redistribution": RESPONSE, "energy_edges": ENERGIES, "channel_edges": CHANNELS}
     return fit_counts(np.atleast_2d(counts), background, scale, exposure, **{**given, **options})
+
+
+def spectrum_of(photons=None, exposure=1e4, counts=None, **about) -> XRaySpectrum:
+    """Return a spectrum of photons/cm²/s without noise, or of counts."""
+    if counts is None:
+        counts = np.rint(photons @ RESPONSE * exposure).astype(int)
+    return XRaySpectrum(
+        **{"counts": counts, "energy_edges": CHANNELS, "exposure": exposure, "rmf": RMF, **about}
+    )
 
 
 def absorbed_power_law(index: float = 1.8, column: float = 0.2) -> NDArray[np.float64]:

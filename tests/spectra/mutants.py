@@ -1,4 +1,4 @@
-"""Mutants of real spectrum files, each made from a seed, and checks of what is read from them."""
+"""Mutants of spectrum files, each made from a seed, and checks of what is read from them."""
 
 from __future__ import annotations
 
@@ -83,10 +83,19 @@ def mutate(data: bytes, seed: int) -> bytes:
             at = start + 2 * int(rng.integers(max(size // 2, 1)))
             changed[at : at + len(number)] = number
         elif kind == "bits":
-            for at in start + rng.integers(max(size, 1), size=int(rng.integers(1, 9))):
-                changed[at] ^= 1 << int(rng.integers(8))
+            flipped = flip_bits(changed[start : start + max(size, 1)], int(rng.integers(2**31)))
+            changed[start : start + len(flipped)] = flipped
         else:
             return _cut(bytes(changed), rng)
+    return bytes(changed)
+
+
+def flip_bits(data: bytes, seed: int) -> bytes:
+    """Return the bytes with one to eight bits flipped."""
+    rng = np.random.default_rng(seed)
+    changed = bytearray(data)
+    for at in rng.integers(len(data), size=int(rng.integers(1, 9))):
+        changed[at] ^= 1 << int(rng.integers(8))
     return bytes(changed)
 
 
@@ -170,7 +179,7 @@ class MutantReader:
     def _read(self, name: str, victim: Path) -> None:
         first = None
         for spectrum in iter_spectra(self.home / name / SETS[name]):
-            _check(spectrum, ".rmf" in victim.name or "rmf3" in victim.name)
+            check_numbers(spectrum, ".rmf" in victim.name or "rmf3" in victim.name)
             first = first or spectrum
         assert first is not None
         if _numbers(first) != self.pristine[name] and _checksum_tells(victim.read_bytes()):
@@ -178,7 +187,8 @@ class MutantReader:
             assert "not those of the file" in notes, f"silently changed; notes: {notes}"
 
 
-def _check(spectrum: XRaySpectrum, of_matrix: bool) -> None:
+def check_numbers(spectrum: XRaySpectrum, folds: bool = True) -> None:
+    """Assert that the numbers of a spectrum are possible; `folds` asks for its matrix, too."""
     assert spectrum.counts.min() >= 0
     assert spectrum.exposure > 0
     assert np.isfinite(spectrum.background_scale).all()
@@ -186,10 +196,12 @@ def _check(spectrum: XRaySpectrum, of_matrix: bool) -> None:
     assert facts["total_counts"] <= spectrum.counts.sum()
     if spectrum.energy_edges is not None:
         assert (np.diff(spectrum.energy_edges) > 0).all()
-        assert spectrum.rebinned()["counts"].sum() <= spectrum.counts.sum()
+        row = spectrum.rebinned()
+        assert row["counts"].sum() <= spectrum.counts.sum()
+        assert np.isfinite(np.float32(row["background_scale"]))
     if spectrum.arf is not None:
         assert np.isfinite(spectrum.arf.area).all()
-    if spectrum.rmf is not None and of_matrix:
+    if spectrum.rmf is not None and folds:
         assert np.isfinite(spectrum.fold(np.ones(spectrum.rmf.n_energies))).all()
 
 

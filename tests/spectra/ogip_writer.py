@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from astropy.table import Table
 
-from hf_specclip.spectra import XRaySpectrum
+from hf_specclip.spectra import RedistributionMatrix, XRaySpectrum, read_rmf, read_spectrum
 
 N_CHANNELS = 8
 N_ENERGIES = 6
@@ -43,7 +45,7 @@ def spectrum_hdu(
     counts: Any = COUNTS,
     *,
     columns: dict[str, Any] | None = None,
-    drop: tuple[str, ...] = (),
+    drop: Sequence[str] = (),
     first: int = 1,
     name: str = "SPECTRUM",
     background: bool = False,
@@ -52,12 +54,13 @@ def spectrum_hdu(
     """A SPECTRUM extension; `columns` adds or replaces, `drop` leaves out, `header` overrides."""
     counts = np.asarray(counts)
     channel = np.arange(first, first + counts.shape[-1], dtype=np.int32)
-    found = {
+    table = Table({
         "CHANNEL": np.broadcast_to(channel, counts.shape),
         "COUNTS": counts.astype(np.int32) if counts.dtype.kind in "iu" else counts,
         **(columns or {}),
-    }
-    hdu = _table({key: value for key, value in found.items() if key not in drop}, name)
+    })  # fmt: skip
+    table.remove_columns(list(drop))
+    hdu = fits.BinTableHDU(table, name=name)
     cards = {
         "HDUCLASS": "OGIP",
         "HDUCLAS1": "SPECTRUM",
@@ -84,12 +87,9 @@ def spectrum_hdu(
 
 def arf_hdu(area: Any = AREA, edges: Any = ENERGY_EDGES, **header: Any) -> fits.BinTableHDU:
     """A SPECRESP extension."""
-    columns = {
-        "ENERG_LO": np.asarray(edges[:-1], dtype=np.float32),
-        "ENERG_HI": np.asarray(edges[1:], dtype=np.float32),
-        "SPECRESP": np.asarray(area, dtype=np.float32),
-    }
-    hdu = _table(columns, "SPECRESP", {"ENERG_LO": "keV", "ENERG_HI": "keV", "SPECRESP": "cm**2"})
+    columns = {"ENERG_LO": edges[:-1], "ENERG_HI": edges[1:], "SPECRESP": area}
+    table = Table(columns, dtype=["f4"] * 3, units=["keV", "keV", "cm2"])
+    hdu = fits.BinTableHDU(table, name="SPECRESP")
     hdu.header["HDUCLAS1"], hdu.header["HDUCLAS2"] = "RESPONSE", "SPECRESP"
     hdu.header.update(header)
     return hdu
@@ -103,7 +103,8 @@ def ebounds_hdu(
     low, high = (edges[:-1], edges[1:]) if edges.ndim == 1 else edges.T
     if channel is None:
         channel = np.arange(first, first + low.size, dtype=np.int16)
-    hdu = _table({"CHANNEL": channel, "E_MIN": low, "E_MAX": high}, "EBOUNDS")
+    table = Table({"CHANNEL": channel, "E_MIN": low, "E_MAX": high})
+    hdu = fits.BinTableHDU(table, name="EBOUNDS")
     hdu.header["HDUCLAS1"], hdu.header["HDUCLAS2"] = "RESPONSE", "EBOUNDS"
     hdu.header["TUNIT2"] = hdu.header["TUNIT3"] = "keV"
     if tlmin is not None:
@@ -139,29 +140,18 @@ def matrix_hdu(
         [value * factor for _, part in row for value in part]
         for row, factor in zip(groups, factors, strict=True)
     ]
-    most_groups = max(map(len, f_chan))
-    most_values = max(map(len, values))
-
-    def padded(rows: list[list[Any]], width: int, dtype: Any) -> np.ndarray:
-        return np.array([row + [0] * (width - len(row)) for row in rows], dtype=dtype)
-
-    if kind == "variable":
-        columns = [
-            fits.Column("F_CHAN", f"PI({most_groups})", array=_objects(f_chan, np.int16)),
-            fits.Column("N_CHAN", f"PI({most_groups})", array=_objects(n_chan, np.int16)),
-            fits.Column("MATRIX", f"PE({most_values})", array=_objects(values, np.float32)),
-        ]
-    else:
-        wide = 1 if kind == "scalar" else most_groups
-        shape = "I" if kind == "scalar" else f"{wide}I"
-        two = [padded(rows, wide, np.int16) for rows in (f_chan, n_chan)]
-        if kind == "scalar":
-            two = [rows[:, 0] for rows in two]
-        columns = [
-            fits.Column("F_CHAN", shape, array=two[0]),
-            fits.Column("N_CHAN", shape, array=two[1]),
-            fits.Column("MATRIX", f"{most_values}E", array=padded(values, most_values, np.float32)),
-        ]
+    most = max(map(len, f_chan)) if kind != "scalar" else 1
+    columns = []
+    for key, code, width, rows in (
+        ("F_CHAN", "I", most, f_chan),
+        ("N_CHAN", "I", most, n_chan),
+        ("MATRIX", "E", max(map(len, values)), values),
+    ):
+        if kind == "variable":
+            columns.append(fits.Column(key, f"P{code}({width})", array=_objects(rows, code)))
+        else:
+            padded = np.array([row + [0] * (width - len(row)) for row in rows])
+            columns.append(fits.Column(key, f"{width}{code}", array=padded.squeeze()))
     edges = np.asarray(edges, dtype=np.float32)
     columns = [
         fits.Column("ENERG_LO", "E", array=edges[:-1], unit="keV"),
@@ -197,6 +187,24 @@ def write_set(folder: Path, stem: str = "src", **header: Any) -> Path:
     return write(folder / f"{stem}.pha", spectrum_hdu(header={**names, **header}))
 
 
+def read_source(folder: Path, counts: Any = COUNTS, **options: Any) -> XRaySpectrum:
+    """Read a source spectrum (arguments of `spectrum_hdu`) from beside the set's other files."""
+    if not (folder / "src.pha").exists():
+        write_set(folder)
+    return read_spectrum(write(folder / "src.pha", spectrum_hdu(counts, **options)))
+
+
+def read_alone(folder: Path, counts: Any = COUNTS, **header: Any) -> XRaySpectrum:
+    """Read a spectrum of Chandra with no other file beside it; `header` adds or replaces cards."""
+    cards = {"TELESCOP": "CHANDRA", "INSTRUME": "ACIS", "CHANTYPE": "PI", "DETCHANS": 1024}
+    return read_spectrum(write(folder / "a.pha", spectrum_hdu(counts, header=cards | header)))
+
+
+def rmf_of(folder: Path, groups: Any = GROUPS, **options: Any) -> RedistributionMatrix:
+    """Read a matrix (arguments of `matrix_hdu`) with the channels' energies."""
+    return read_rmf(write(folder / "a.rmf", matrix_hdu(groups, **options), ebounds_hdu()))
+
+
 def assert_is_the_set(spectrum: XRaySpectrum) -> None:
     """Assert that a spectrum is that of `write_set`, read without a note."""
     assert spectrum.counts.tolist() == COUNTS.tolist()
@@ -216,26 +224,8 @@ def compress(path: Path) -> Path:
     return target
 
 
-def _objects(rows: list[list[Any]], dtype: Any) -> np.ndarray:
-    found = np.empty(len(rows), dtype=object)
+def _objects(rows: list[list[Any]], code: str) -> np.ndarray:
+    cells = np.empty(len(rows), dtype=object)
     for number, row in enumerate(rows):
-        found[number] = np.array(row, dtype=dtype)
-    return found
-
-
-_FORMATS = {"i2": "I", "i4": "J", "i8": "K", "f4": "E", "f8": "D", "u1": "B"}
-
-
-def _table(
-    columns: dict[str, Any], name: str, units: dict[str, str] | None = None
-) -> fits.BinTableHDU:
-    found = []
-    for key, values in columns.items():
-        values = np.asarray(values)
-        if values.dtype.kind == "U":
-            shape = f"{max(values.dtype.itemsize // 4, 1)}A"
-        else:
-            repeat = values.shape[1] if values.ndim > 1 else ""
-            shape = f"{repeat}{_FORMATS[values.dtype.str[1:]]}"
-        found.append(fits.Column(key, shape, array=values, unit=(units or {}).get(key)))
-    return fits.BinTableHDU.from_columns(found, name=name)
+        cells[number] = np.array(row, {"I": np.int16, "E": np.float32}[code])
+    return cells

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from astropy.io import fits
-from known_spectra import CHANNELS, ENERGIES, RESPONSE, absorbed_power_law, expected
-from ogip_writer import COUNTS, spectrum_hdu, write, write_set
+from known_spectra import absorbed_power_law, expected, spectrum_of
+from ogip_writer import COUNTS, read_source, spectrum_hdu, write, write_set
 
-from hf_specclip.spectra import RedistributionMatrix, SpectrumFileError, XRaySpectrum, read_spectrum
+from hf_specclip.spectra import SpectrumFileError, read_spectrum
 from hf_specclip.spectra.facts import spectrum_facts
 from hf_specclip.spectra.fitting.noticed import NoticedCounts, arrays_of
 from hf_specclip.spectra.fitting.spectrum_fit import fit_spectrum
@@ -27,7 +28,7 @@ def write_model(folder, where, errors=None):
         columns["RATE"] = MODEL / 1000.0
     if errors is not None:
         columns["STAT_ERR"] = errors / (1000.0 if where == "RATE" else 1.0)
-    drop = ("COUNTS",) if where == "RATE" else ()
+    drop = ["COUNTS"] if where == "RATE" else []
     hdu = spectrum_hdu(MODEL, columns=columns, drop=drop, header=header)
     write(folder / "src_bg.pha", hdu)
     return folder / "src.pha"
@@ -85,13 +86,10 @@ def test_the_c_statistic_adds_expected_counts_to_the_model(tmp_path):
     )
     folding = noticed.folding(1)
     batch = noticed.batch(folding, np.array([0]), (folding.components, folding.below))
-    groups = noticed.groups
-    source, behind = groups.sum(COUNTS[None]), groups.sum(0.25 * MODEL[None])
+    source, behind = noticed.groups.sum(COUNTS[None]), noticed.groups.sum(0.25 * MODEL[None])
     model = source + 0.5
     mean = model + behind
     hand = 2 * (mean - source + source * np.log(np.maximum(source, 1e-300) / mean)).sum()
-    import torch
-
     value = batch.statistic.terms(torch.from_numpy(model)[None])[0]
     assert float(value) == pytest.approx(hand, rel=1e-5)
 
@@ -113,17 +111,17 @@ ERRORS = np.full(8, 1.5)
 
 @pytest.mark.parametrize("rate", [False, True])
 def test_net_spectra_are_read_with_the_errors_given(tmp_path, rate):
-    write_set(tmp_path)
     header = {"HDUCLAS2": "NET", "POISSERR": False, "BACKFILE": "src_bg.pha"}
-    columns = {"STAT_ERR": ERRORS / (1000.0 if rate else 1.0)}
+    columns = {"STAT_ERR": ERRORS / (1000.0 if rate else 1.0), "SYS_ERR": np.full(8, 0.05)}
     if rate:
         columns["RATE"] = NET / 1000.0
-    drop = ("COUNTS",) if rate else ()
-    hdu = spectrum_hdu(NET, columns=columns, drop=drop, header=header)
-    spectrum = read_spectrum(write(tmp_path / "src.pha", hdu))
+    drop = ["COUNTS"] if rate else []
+    spectrum = read_source(tmp_path, NET, columns=columns, drop=drop, header=header)
     assert np.allclose(spectrum.counts, NET)
     assert np.allclose(spectrum.stat_error, ERRORS)
-    assert spectrum.background_counts is None
+    assert np.allclose(spectrum.systematic_error, 0.05)
+    assert (spectrum.background_counts, spectrum.background_scale) == (None, 0)
+    assert "HDUCLAS2 = NET" in spectrum.notes[0]
     assert not spectrum.are_poisson
     facts = spectrum_facts(spectrum)
     inside = np.append(np.append(0.9, np.ones(6)), 0.6)
@@ -139,39 +137,28 @@ def test_net_spectra_are_read_with_the_errors_given(tmp_path, rate):
 @pytest.mark.parametrize("damage", [-1.0, np.nan, 1e300])
 @pytest.mark.parametrize("header", [{"HDUCLAS2": "NET"}, {"HDUCLAS2": "BKG"}, {"POISSERR": False}])
 def test_errors_beyond_reason_are_refused(tmp_path, damage, header):
-    write_set(tmp_path)
     errors = {"STAT_ERR": np.where(COUNTS == 7, damage, np.sqrt(COUNTS))}
-    path = write(tmp_path / "src.pha", spectrum_hdu(COUNTS, columns=errors, header=header))
     with pytest.raises(SpectrumFileError, match="column STAT_ERR: must be errors of the counts"):
-        read_spectrum(path)
+        read_source(tmp_path, columns=errors, header=header)
 
 
 def test_net_counts_without_errors_have_none(tmp_path):
     """Whole numbers, too, are no Poisson counts once a background is subtracted from them."""
-    write_set(tmp_path, HDUCLAS2="NET")
-    assert np.isnan(
-        spectrum_facts(read_spectrum(tmp_path / "src.pha"))["net_counts_error_0.5_8kev"]
-    )
+    facts = spectrum_facts(read_spectrum(write_set(tmp_path, HDUCLAS2="NET")))
+    assert np.isnan(facts["net_counts_error_0.5_8kev"])
 
 
 @pytest.mark.parametrize("header", [{}, {"POISSERR": False}, {"HDUCLAS2": "BKG"}])
 def test_fractions_without_errors_of_their_own_are_no_counts(tmp_path, header):
-    write_set(tmp_path)
-    path = write(tmp_path / "src.pha", spectrum_hdu(NET, header=header))
     with pytest.raises(SpectrumFileError, match=r"COUNTS is -1.5 in row 0, negative"):
-        read_spectrum(path)
+        read_source(tmp_path, NET, header=header)
 
 
 def test_net_counts_are_fitted_by_chi_square_alone():
-    flux, rng = absorbed_power_law(), np.random.default_rng(3)
-    mean = expected(flux, 20_000)
+    mean = expected(absorbed_power_law(), 20_000)
     errors = np.sqrt(2.0 * mean + 5.0)
-    edges = {"energy_edges": ENERGIES, "channel_edges": CHANNELS}
-    spectrum = XRaySpectrum(
-        counts=mean + errors * rng.standard_normal(mean.size), stat_error=errors, hduclas2="NET",
-        energy_edges=CHANNELS, exposure=1e4,
-        rmf=RedistributionMatrix(matrix=RESPONSE, includes_area=True, **edges),
-    )  # fmt: skip
+    counts = mean + errors * np.random.default_rng(3).standard_normal(mean.size)
+    spectrum = spectrum_of(counts=counts, stat_error=errors, hduclas2="NET")
     result = fit_spectrum(spectrum, ["powlaw"])
     assert result.statistic == "chi2datavar"
     fit = result.models["powlaw"]

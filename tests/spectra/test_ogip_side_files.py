@@ -17,6 +17,8 @@ from ogip_writer import (
     ebounds_hdu,
     matrix,
     matrix_hdu,
+    read_alone,
+    read_source,
     spectrum_hdu,
     write,
     write_set,
@@ -24,7 +26,7 @@ from ogip_writer import (
 
 from hf_specclip.spectra import EffectiveArea, SpectrumFileError, read_rmf, read_spectrum
 
-CHANDRA = {"TELESCOP": "CHANDRA", "INSTRUME": "ACIS", "CHANTYPE": "PI", "DETCHANS": 1024}
+BACKGROUND = spectrum_hdu(COUNTS * 4, background=True, header={"BACKSCAL": 8.0})
 
 # Reading is silent: what was made up for goes to the notes.
 pytestmark = pytest.mark.filterwarnings("error")
@@ -53,36 +55,25 @@ def test_gzipped_side_files_under_plain_names_and_plain_under_gzipped(tmp_path):
 
 
 def test_names_with_folders_are_looked_for_beside_the_file_only(tmp_path):
-    secret = tmp_path / "elsewhere"
+    secret, inside = tmp_path / "elsewhere", tmp_path / "inside"
     secret.mkdir()
-    write_set(secret)
-    inside = tmp_path / "inside"
     inside.mkdir()
-    names = {
-        "ANCRFILE": f"{secret}/src.arf",
-        "BACKFILE": "../elsewhere/src_bg.pha",
-        "RESPFILE": "..",
-        **CHANDRA,
-    }
-    spectrum = read_spectrum(write(inside / "src.pha", spectrum_hdu(header=names)))
-    assert spectrum.arf is None
-    assert spectrum.rmf is None
-    assert spectrum.background_counts is None
+    write_set(secret)
+    names = {"ANCRFILE": f"{secret}/src.arf", "BACKFILE": "../elsewhere/src_bg.pha"}
+    spectrum = read_alone(inside, **names, RESPFILE="..")
+    assert (spectrum.arf, spectrum.rmf, spectrum.background_counts) == (None, None, None)
     assert "src.arf" in spectrum.notes[1]
     # The same names do when the files are where they may be.
     write_set(inside)
-    names["RESPFILE"] = r"C:\data\src.rmf"
-    assert_is_the_set(read_spectrum(write(inside / "src.pha", spectrum_hdu(header=names))))
+    assert_is_the_set(read_alone(inside, **names, RESPFILE=r"C:\data\src.rmf"))
 
 
 def test_absolute_path_when_the_user_gives_it(tmp_path):
     (tmp_path / "a").mkdir()
     write_set(tmp_path / "a")
     alone = write(tmp_path / "alone.pha", spectrum_hdu())
-    sides = {
-        name: tmp_path / "a" / file
-        for name, file in (("arf", "src.arf"), ("rmf", "src.rmf"), ("background", "src_bg.pha"))
-    }
+    names = {"arf": "src.arf", "rmf": "src.rmf", "background": "src_bg.pha"}
+    sides = {option: tmp_path / "a" / name for option, name in names.items()}
     assert_is_the_set(read_spectrum(alone, **sides))
     with pytest.raises(SpectrumFileError, match="no such file"):
         read_spectrum(alone, rmf=tmp_path / "absent.rmf")
@@ -100,15 +91,13 @@ def test_objects_in_place_of_files(tmp_path):
 
 @pytest.mark.parametrize("none", ["none", "NONE", "", " None "])
 def test_none_as_a_file_name(tmp_path, none):
-    header = {"ANCRFILE": none, "RESPFILE": none, "BACKFILE": none, **CHANDRA}
-    spectrum = read_spectrum(write(tmp_path / "a.pha", spectrum_hdu(header=header)))
+    spectrum = read_alone(tmp_path, ANCRFILE=none, RESPFILE=none, BACKFILE=none)
     assert (spectrum.arf, spectrum.rmf, spectrum.background_counts) == (None, None, None)
     assert spectrum.notes == ()
 
 
 def test_missing_side_files_are_noted(tmp_path):
-    header = {"ANCRFILE": "x.arf", "RESPFILE": "x.rmf", "BACKFILE": "x_bg.pha", **CHANDRA}
-    spectrum = read_spectrum(write(tmp_path / "a.pha", spectrum_hdu(header=header)))
+    spectrum = read_alone(tmp_path, ANCRFILE="x.arf", RESPFILE="x.rmf", BACKFILE="x_bg.pha")
     assert (spectrum.arf, spectrum.rmf, spectrum.background_counts) == (None, None, None)
     assert [re.search(r"'(.*)'", note)[1] for note in spectrum.notes] == [
         "x.rmf", "x.arf", "x_bg.pha"
@@ -116,9 +105,7 @@ def test_missing_side_files_are_noted(tmp_path):
 
 
 def test_same_stem_where_the_header_says_nothing(tmp_path):
-    write_set(tmp_path)
-    header = {"ANCRFILE": None, "RESPFILE": None, "BACKFILE": None}
-    spectrum = read_spectrum(write(tmp_path / "src.pha", spectrum_hdu(header=header)))
+    spectrum = read_source(tmp_path, header=dict.fromkeys(["ANCRFILE", "RESPFILE", "BACKFILE"]))
     assert np.allclose(spectrum.arf.area, AREA)
     assert np.allclose(spectrum.energy_edges, CHANNEL_EDGES)
 
@@ -127,21 +114,11 @@ def test_catalogue_file_with_its_background_inside(tmp_path):
     """CSC pha3: BACKFILE is the file itself, the background is a second SPECTRUM with BKG."""
     name = "acisf01575_001N002_r0085_pha3.fits"
     header = {
-        "BACKFILE": name,
-        "ANCRFILE": name.replace("pha3", "arf3"),
-        "RESPFILE": name.replace("pha3", "rmf3"),
-        "OBJECT": "CSC",
-        "OBS_ID": "1575",
-        "OBI_NUM": 1,
-        "REGIONID": "0085",
-        "RA": 10.63,
-        "DEC": 41.33,
-    }
-    path = write(
-        tmp_path / name,
-        spectrum_hdu(header=header),
-        spectrum_hdu(COUNTS * 4, background=True, header={"BACKSCAL": 8.0}),
-    )
+        "BACKFILE": name, "ANCRFILE": name.replace("pha3", "arf3"),
+        "RESPFILE": name.replace("pha3", "rmf3"), "OBJECT": "CSC", "OBS_ID": "1575", "OBI_NUM": 1,
+        "REGIONID": "0085", "RA": 10.63, "DEC": 41.33,
+    }  # fmt: skip
+    path = write(tmp_path / name, spectrum_hdu(header=header), BACKGROUND)
     # Versions differ between the files of one detection; the newest is taken.
     write(tmp_path / "acisf01575_001N001_r0085_arf3.fits", arf_hdu(AREA * 3))
     write(tmp_path / "acisf01575_001N003_r0085_arf3.fits", arf_hdu())
@@ -164,13 +141,12 @@ def test_catalogue_file_with_its_background_inside(tmp_path):
 def test_own_version_goes_before_newer_ones(tmp_path):
     for version, factor in ((1, 1), (2, 2)):
         write(tmp_path / f"acisf01575_001N00{version}_e2_r0085_arf3.fits", arf_hdu(AREA * factor))
-    path = write(tmp_path / "acisf01575_001N001_e2_r0085_pha3.fits", spectrum_hdu(header=CHANDRA))
+    path = write(tmp_path / "acisf01575_001N001_e2_r0085_pha3.fits", spectrum_hdu())
     assert np.allclose(read_spectrum(path).arf.area, AREA)
 
 
 def test_backfile_is_the_file_itself_without_a_background(tmp_path):
-    header = {"BACKFILE": "a.pha", **CHANDRA}
-    spectrum = read_spectrum(write(tmp_path / "a.pha", spectrum_hdu(header=header)))
+    spectrum = read_alone(tmp_path, BACKFILE="a.pha")
     assert spectrum.background_counts is None
     assert "a.pha" in spectrum.notes[0]
 
@@ -178,23 +154,19 @@ def test_backfile_is_the_file_itself_without_a_background(tmp_path):
 def test_hdu_order_is_arbitrary(tmp_path):
     write(tmp_path / "src.rmf", ebounds_hdu(), arf_hdu(), matrix_hdu())
     write(tmp_path / "src.arf", ebounds_hdu(), arf_hdu())
-    back = spectrum_hdu(COUNTS * 4, background=True, header={"BACKSCAL": 8.0})
-    path = write(tmp_path / "src.pha", back, ebounds_hdu(), spectrum_hdu())
+    path = write(tmp_path / "src.pha", BACKGROUND, ebounds_hdu(), spectrum_hdu())
     assert_is_the_set(read_spectrum(path))
 
 
 def test_a_background_taken_for_a_source_is_noted(tmp_path):
-    path = write(tmp_path / "b.pha", spectrum_hdu(background=True, header=CHANDRA))
-    spectrum = read_spectrum(path)
+    spectrum = read_alone(tmp_path, HDUCLAS2="BKG")
     assert spectrum.counts.sum() == COUNTS.sum()
     assert spectrum.background_counts is None
     assert "HDUCLAS2 = BKG" in spectrum.notes[0]
 
 
 def test_a_named_response_that_is_replaced_is_noted(tmp_path):
-    write_set(tmp_path)
-    header = {"ANCRFILE": "best.arf", "RESPFILE": "src.rmf", "BACKFILE": "src_bg.pha"}
-    spectrum = read_spectrum(write(tmp_path / "src.pha", spectrum_hdu(header=header)))
+    spectrum = read_spectrum(write_set(tmp_path, ANCRFILE="best.arf"))
     [note] = spectrum.notes
     assert note == "ARF 'best.arf' (ANCRFILE) is not beside the file: 'src.arf' is taken for it"
     assert_is_the_set(spectrum.replace(notes=()))
@@ -217,11 +189,7 @@ def test_the_matrix_is_that_of_the_file_that_was_read(tmp_path, monkeypatch):
 
 def test_background_file_that_marks_its_background(tmp_path):
     write_set(tmp_path)
-    write(
-        tmp_path / "src_bg.pha",
-        spectrum_hdu(COUNTS * 9),
-        spectrum_hdu(COUNTS * 4, background=True, header={"BACKSCAL": 8.0}),
-    )
+    write(tmp_path / "src_bg.pha", spectrum_hdu(COUNTS * 9), BACKGROUND)
     assert_is_the_set(read_spectrum(tmp_path / "src.pha"))
 
 

@@ -6,22 +6,14 @@ import numpy as np
 import pytest
 import torch
 from astropy import units as u
-from known_spectra import CHANNELS, ENERGIES, NOTICED, RESPONSE, absorbed_power_law, draw
+from known_spectra import ENERGIES, NOTICED, RESPONSE, absorbed_power_law, draw, spectrum_of
 
-from hf_specclip.spectra import RedistributionMatrix, XRaySpectrum, fit_spectra, fit_spectrum
 from hf_specclip.spectra import emission as models
+from hf_specclip.spectra import fit_spectra, fit_spectrum
 from hf_specclip.spectra.fitting.engine import PoissonDeviance
 from hf_specclip.spectra.fitting.groups import group_channels
 
-RMF = RedistributionMatrix(ENERGIES, CHANNELS, RESPONSE, includes_area=True)
 ERG = u.keV.to(u.erg)
-
-
-def spectrum_of(photons=None, exposure=1e4, counts=None, **about):
-    """A spectrum of photons/cm²/s without noise, or of counts."""
-    if counts is None:
-        counts = np.rint(photons @ RESPONSE * exposure).astype(int)
-    return XRaySpectrum(counts=counts, energy_edges=CHANNELS, exposure=exposure, rmf=RMF, **about)
 
 
 def energy_flux(photons, low, high):
@@ -53,9 +45,8 @@ def test_fluxes_are_those_of_the_truth_observed_and_unabsorbed():
 
 def test_flux_limits_are_where_the_lowest_chi2_at_that_flux_has_risen_by_one():
     counts, _ = draw(absorbed_power_law(), 500, 1, seed=3)
-    fit = fit_spectrum(spectrum_of(counts=counts[0]), ["powlaw"], nh=0.2e22 * u.cm**-2).models[
-        "powlaw"
-    ]
+    result = fit_spectrum(spectrum_of(counts=counts[0]), ["powlaw"], nh=0.2e22 * u.cm**-2)
+    fit = result.models["powlaw"]
     groups = group_channels(counts[:, NOTICED], 16)
     source = groups.sum(counts[:, NOTICED])[0]
 
@@ -158,8 +149,7 @@ def test_what_cannot_be_is_refused(options, message):
 @pytest.mark.parametrize("statistic", ["chi2datavar", "cstat"])
 def test_bad_channels_of_source_and_background_enter_no_fit(statistic):
     """Garbage in channels of quality 1 and 5 leaves the parameters of the truth."""
-    flux = 1e-3 * absorbed_power_law(1.8, 0.3)
-    counts = np.rint(flux @ RESPONSE * 5e6).astype(int)
+    counts = np.rint(1e-3 * absorbed_power_law(1.8, 0.3) @ RESPONSE * 5e6).astype(int)
     region, flags, behind = np.full(400, 50), np.zeros(400, int), np.zeros(400, int)
     counts += 5  # what the region gives in the aperture
     for quality, part in ((1, slice(60, 75)), (5, slice(200, 230))):
@@ -191,21 +181,19 @@ def test_background_scale_that_changes_inside_a_group(statistic):
 
 def test_chi2_takes_the_errors_that_are_given():
     """Errors twice those of the data: limits twice as far. Systematic ones add in quadrature."""
-    counts = np.rint(1e-3 * absorbed_power_law(1.8, 0.3) @ RESPONSE * 1e5).astype(int)
-    about = {"counts": counts, "exposure": 1e5}
+    spectrum = spectrum_of(1e-3 * absorbed_power_law(1.8, 0.3), exposure=1e5)
+    counts = spectrum.counts
 
     def width(spectrum):
         gamma = fit_spectra(spectrum, ["powlaw"])[0].models["powlaw"].parameters["gamma"]
         return gamma.high - gamma.low
 
-    plain = width(spectrum_of(**about))
-    net = spectrum_of(**about, stat_error=2 * np.sqrt(counts), hduclas2="NET")
+    plain = width(spectrum)
+    net = spectrum.replace(stat_error=2 * np.sqrt(counts), hduclas2="NET")
     assert width(net) == pytest.approx(2 * plain, rel=0.02)
     # Where √N of every channel is its own systematic error, too, variances double.
-    fraction = 1 / np.sqrt(np.maximum(counts, 1))
-    assert width(spectrum_of(**about, systematic_error=fraction)) == pytest.approx(
-        np.sqrt(2) * plain, rel=0.02
-    )
+    both = spectrum.replace(systematic_error=1 / np.sqrt(np.maximum(counts, 1)))
+    assert width(both) == pytest.approx(np.sqrt(2) * plain, rel=0.02)
     with pytest.raises(ValueError, match=r"not Poisson.*chi2datavar"):
         fit_spectra(net, statistic="cstat")
     assert fit_spectrum(net, ["powlaw"], bands=()).statistic == "chi2datavar"
