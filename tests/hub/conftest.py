@@ -1,6 +1,5 @@
 """A local Hub, and clients that talk to it."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -47,32 +46,17 @@ def local_hub(hub_server, tmp_path, monkeypatch):
 def stranger(hub_server, tmp_path):
     """Runs Python in a fresh process that knows the local Hub through the environment alone."""
 
-    def run(code, *arguments, token="hf_ada", offline=False, check=True, cwd=None, **environment):
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "HF_"))}
-        variables = {
-            **kept,
-            "HF_ENDPOINT": hub_server.url,
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "HF_HOME": str(tmp_path / "hf_home"),
-            "OMP_NUM_THREADS": "1",
-            **({"HF_TOKEN": token} if token else {}),
-            **({"HF_HUB_OFFLINE": "1"} if offline else {}),
-            **environment,
-        }
+    def run(code, *arguments, token="hf_ada", offline=False, cwd=None):
+        variables = {**hub_server.environment(tmp_path / "hf_home"), "OMP_NUM_THREADS": "1"}
+        variables |= {"HF_TOKEN": token} if token else {}
+        variables |= {"HF_HUB_OFFLINE": "1"} if offline else {}
         work = cwd or tmp_path / "elsewhere"
         work.mkdir(exist_ok=True)
         done = subprocess.run(
-            [sys.executable, "-c", code, *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            timeout=300,
-            cwd=work,
-            env=variables,
-            check=False,
-        )
-        if check:
-            assert done.returncode == 0, done.stderr[-4000:]
+            [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True,
+            timeout=300, cwd=work, env=variables, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-4000:]
         return done
 
     return run

@@ -4,9 +4,8 @@
     HF_ENDPOINT=http://127.0.0.1:8001 HF_HUB_DISABLE_XET=1 HF_TOKEN=hf_ada specclip publish …
 
 Models, datasets and Spaces with commits, branches, tags, private repositories, large files through
-LFS with their redirect, a quota, and faults on demand. It listens on the
-loopback alone, knows the users it is told of, and checks nothing that the real Hub checks beyond
-what is written here: cards, names, paths, hashes, tokens.
+LFS with their redirect, a quota, and faults on demand. It listens on the loopback alone, knows the
+users it is told of, and checks cards, hashes and tokens, nothing else that the real Hub checks.
 """
 
 from __future__ import annotations
@@ -16,96 +15,20 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import re
 import secrets
-import threading
 import time
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from card_rules import card_errors, front_matter
+from faulty import FaultyServer, Request, Response
 from hub_store import Blob, Commit, HubStore, Refusal, Repository
 
 NOT_THE_HUB = "a local stand-in for tests of hf_specclip; this is not the Hugging Face Hub"
 USERS = {"hf_ada": "ada", "hf_bob": "bob"}
-
-
-@dataclass
-class Answer:
-    """Answer to a request: `body`, or the content of `file` if given."""
-
-    body: bytes = b""
-    status: int = 200
-    kind: str = "application/json"
-    headers: dict[str, str] | None = None
-    file: Path | None = None
-
-
-def as_json(value: Any, status: int = 200, **headers: str) -> Answer:
-    return Answer(json.dumps(value).encode(), status, headers=headers)
-
-
-class HubServer:
-    """Answers at `url` until closed.
-
-    Args:
-        root: where the repositories are kept.
-        users: token -> user.
-        port: 0 takes a free one.
-
-    Attributes:
-        store: the repositories.
-        requests: (method, path) of all that was asked.
-        faults: (route, fault) of requests to come; the first that names a request's route is taken
-            from the list and happens to it. Routes are the names of `_Handler`'s methods without
-            `on_`; a fault is a status, `drop` or `drop_after`.
-    """
-
-    def __init__(self, root: Path, users: dict[str, str] | None = None, port: int = 0):
-        self.store = HubStore(Path(root))
-        self.users = dict(USERS if users is None else users)
-        self.requests: list[tuple[str, str]] = []
-        self.faults: list[tuple[str, str | int]] = []
-        self.secret = secrets.token_bytes(16)
-        owner = self
-
-        class Handler(_Handler):
-            hub = owner
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self._http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
-        # Large files lie on another host, as on the Hub: clients ask it without their token.
-        self.storage = f"http://localhost:{self._http.server_port}"
-        self._thread = threading.Thread(
-            target=self._http.serve_forever, args=(0.02,), daemon=True, name="local hub"
-        )
-        self._thread.start()
-
-    def __enter__(self) -> HubServer:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-
-    def fault_of(self, route: str) -> str | int | None:
-        with self.store.lock:
-            for place, (name, fault) in enumerate(self.faults):
-                if name == route:
-                    del self.faults[place]
-                    return fault
-        return None
-
-    def sign(self, text: str) -> str:
-        return hmac.new(self.secret, text.encode(), hashlib.sha256).hexdigest()[:32]
-
 
 _KIND = r"(?P<kind>models|datasets|spaces)"
 _API = rf"/api/{_KIND}/(?P<name>[^/]+/[^/]+)"
@@ -125,85 +48,108 @@ _ROUTES = [
         ("POST", rf"{_API}/commit/(?P<revision>[^/]+)", "commit"),
         ("POST", rf"{_FILES}\.git/info/lfs/objects/batch", "lfs_batch"),
         ("PUT", r"/lfs/(?P<oid>[0-9a-f]+)/(?P<size>\d+)/(?P<signature>\w+)", "lfs_upload"),
-        ("POST", rf"{_API}/lfs-verify", "lfs_verify"),
         ("GET", r"/lfs/(?P<oid>[0-9a-f]+)/(?P<signature>\w+)", "lfs_download"),
         ("GET", rf"{_FILES}/(?:resolve|raw)/(?P<revision>[^/]+)/(?P<path>.+)", "resolve"),
     )
 ]
 
 
-class _Handler(BaseHTTPRequestHandler):
-    hub: HubServer
-    protocol_version = "HTTP/1.1"
-    server_version = "specclip-local-hub (not the Hugging Face Hub)"
-    disable_nagle_algorithm = True
+class HubServer(FaultyServer):
+    """Answers at `url` until closed.
 
-    def log_message(self, *args: object) -> None:
-        pass
+    Args:
+        root: where the repositories are kept.
+        users: token -> user.
+        port: 0 takes a free one.
 
-    def do_GET(self) -> None:
-        parts = urlsplit(self.path)
-        self.query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
-        self.close_connection = self.headers.get("Connection", "").lower() == "close"
-        self.token = self.headers.get("Authorization", "").removeprefix("Bearer ").strip()
-        with self.hub.store.lock:
-            self.hub.requests.append((self.command, parts.path))
-        method = "GET" if self.command == "HEAD" else self.command
-        matches = ((r, p.match(parts.path)) for wanted, p, r in _ROUTES if wanted == method)
-        route, found = next(((r, found) for r, found in matches if found), ("nowhere", None))
-        values = found.groupdict() if found else {"page": parts.path}
+    Attributes:
+        store: the repositories.
+        faults: (route, fault) of requests to come; the first that names a request's route is taken
+            from the list and happens to it. Routes are the names of the methods without `on_`;
+            faults are those of `FaultyServer`.
+    """
+
+    def __init__(self, root: Path, users: dict[str, str] | None = None, port: int = 0):
+        self.store = HubStore(Path(root))
+        self.users = dict(USERS if users is None else users)
+        self.faults: list[tuple[str, str | int]] = []
+        self.secret = secrets.token_bytes(16)
+        super().__init__(port=port)
+        # Large files lie on another host, as on the Hub: clients ask it without their token.
+        self.storage = self.url.replace("127.0.0.1", "localhost")
+
+    def route(self, request: Request) -> tuple[str, dict[str, Any]]:
+        """Return the name of a request's route, and the values in its path."""
+        method = "GET" if request.method == "HEAD" else request.method
+        for wanted, pattern, name in _ROUTES:
+            if wanted == method and (match := pattern.match(request.path)):
+                return name, {key: v and unquote(v) for key, v in match.groupdict().items()}
+        return "nowhere", {}
+
+    def next_fault(self, request: Request) -> str | int | None:
+        name, _ = self.route(request)
+        fault = next((each for each in self.faults if each[0] == name), None)
+        if fault is None:
+            return None
+        self.faults.remove(fault)
+        return fault[1]
+
+    def respond(self, request: Request) -> Response:
+        name, values = self.route(request)
         try:
-            self._handle(
-                route,
-                {name: unquote(value) if value else value for name, value in values.items()},
-                self.hub.fault_of(route),
-            )
-        except (BrokenPipeError, ConnectionResetError):
-            self.close_connection = True
-
-    do_HEAD = do_POST = do_PUT = do_DELETE = do_GET
-
-    def _handle(self, route: str, values: dict[str, Any], fault: str | int | None) -> None:
-        if fault == "drop":  # midway through what is sent here, before anything is done with it
-            self.rfile.read(int(self.headers.get("Content-Length") or 0) // 2)
-            self._hang_up()
-            return
-        self.body = self._read()
-        if isinstance(fault, int):
-            self._send(self._refused(Refusal(fault, "failing on demand")))
-            return
-        try:
-            with self.hub.store.lock:
-                answer = getattr(self, f"on_{route}")(**values)
+            with self.store.lock:
+                response = getattr(self, f"on_{name}")(request, **values)
         except Refusal as refusal:
-            answer = self._refused(refusal)
-        if fault == "drop_after":  # it is done, and nobody hears of it
-            self._hang_up()
-            return
-        self._send(answer)
+            headers = dict(refusal.more.pop("_headers", {}))
+            headers["X-Error-Message"] = quote(refusal.message, safe=" \"'/:.,()")
+            if refusal.code:
+                headers["X-Error-Code"] = refusal.code
+            body = {"error": refusal.message, **refusal.more}
+            return Response.json(body, refusal.status, **headers)
+        size = len(response.content)
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("Range", ""))
+        if wanted and "Accept-Ranges" in response.headers:
+            start, stop = int(wanted[1]), min(int(wanted[2] or size - 1), size - 1)
+            response.headers["Content-Range"] = f"bytes {start}-{stop}/{size}"
+            response.status, response.content = 206, response.content[start : stop + 1]
+        return response
+
+    def environment(self, home: Path) -> dict[str, str]:
+        """Return the environment of a process that knows no other Hub; its cache lies in `home`."""
+        left_out = ("PYTHON", "HF_", "VIRTUAL")
+        return {
+            **{key: value for key, value in os.environ.items() if not key.startswith(left_out)},
+            "HF_ENDPOINT": self.url,
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HOME": str(home),
+        }
+
+    def sign(self, text: str) -> str:
+        return hmac.new(self.secret, text.encode(), hashlib.sha256).hexdigest()[:32]
 
     # What is asked of the whole Hub.
 
-    def on_nowhere(self, page: str) -> Answer:
-        raise Refusal(404, f"no such page: {page}")
+    def on_nowhere(self, request: Request) -> Response:
+        raise Refusal(404, f"no such page: {request.path}")
 
-    def on_welcome(self) -> Answer:
-        return Answer(NOT_THE_HUB.encode(), kind="text/plain; charset=utf-8")
+    def on_welcome(self, request: Request) -> Response:
+        return Response(NOT_THE_HUB.encode(), "text/plain; charset=utf-8")
 
-    def on_whoami(self) -> Answer:
-        user = self._user(needed=True)
+    def on_whoami(self, request: Request) -> Response:
+        user = self._user(request, needed=True)
         access = {"accessToken": {"displayName": "test", "role": "write"}}
-        return as_json({"type": "user", "id": user, "name": user, "orgs": [], "auth": access})
+        return Response.json({"type": "user", "id": user, "name": user, "orgs": [], "auth": access})
 
-    def on_validate_yaml(self) -> Answer:
-        asked = json.loads(self.body)
+    def on_validate_yaml(self, request: Request) -> Response:
+        asked = json.loads(request.body)
         errors = list(card_errors(asked["content"], asked["repoType"]))
         found = {"errors": [{"message": error} for error in errors], "warnings": []}
-        return as_json(found, 400 if errors else 200)
+        return Response.json(found, 400 if errors else 200)
 
-    def on_create(self) -> Answer:
-        asked = json.loads(self.body)
-        user = self._user(needed=True)
+    def on_create(self, request: Request) -> Response:
+        asked = json.loads(request.body)
+        user = self._user(request, needed=True)
         owner = asked.get("organization") or user
         kind = f"{asked.get('type') or 'model'}s"
         if owner != user:
@@ -212,50 +158,39 @@ class _Handler(BaseHTTPRequestHandler):
                 f'You don\'t have the rights to create a {kind[:-1]} under the namespace "{owner}"',
             )
         name = f"{owner}/{asked['name']}"
-        url = f"{self.hub.url}/{'' if kind == 'models' else f'{kind}/'}{name}"
-        if (kind, name) in self.hub.store.repositories:
+        url = f"{self.url}/{'' if kind == 'models' else f'{kind}/'}{name}"
+        if (kind, name) in self.store.repositories:
             raise Refusal(409, f"You already created this {kind[:-1]} repo: {name}", url=url)
         private = asked.get("visibility") == "private" or bool(asked.get("private"))
-        self.hub.store.create(kind, name, private, asked.get("sdk"))
-        return as_json({"url": url, "name": name})
+        self.store.create(kind, name, private, asked.get("sdk"))
+        return Response.json({"url": url, "name": name})
 
     # What is asked of a repository.
 
-    def on_info(self, kind: str, name: str, revision: str | None) -> Answer:
-        repository = self._repository(kind, name)
+    def on_info(self, request: Request, kind: str, name: str, revision: str | None) -> Response:
+        repository = self._repository(request, kind, name)
         commit = repository.commit(revision or "main")
-        blobs = self.query.get("blobs") in ("1", "true", "True")
+        blobs = request.query.get("blobs") in ("1", "true", "True")
         card = self._card(commit)
         siblings = [
             {"rfilename": path, **(self._entry(path, blob, True) if blobs else {})}
             for path, blob in sorted(commit.files.items())
         ]
-        info = {
-            "id": name,
-            "author": repository.owner,
-            "sha": commit.oid,
-            "lastModified": commit.date,
-            "createdAt": repository.created,
-            "private": repository.private,
-            "gated": False,
-            "disabled": False,
-            "tags": card.get("tags") or [],
-            "cardData": card,
-            "siblings": siblings,
-        }
-        if kind == "models":
-            info |= {"modelId": name, "library_name": card.get("library_name")}
-        if kind == "spaces":
-            info |= {"sdk": repository.sdk}
-        return as_json(info)
+        about = {"id": name, "author": repository.owner, "sha": commit.oid, "sdk": repository.sdk}
+        about |= {"lastModified": commit.date, "createdAt": repository.created}
+        about |= {"private": repository.private, "gated": False, "disabled": False}
+        about |= {"tags": card.get("tags") or [], "cardData": card, "siblings": siblings}
+        return Response.json(about)
 
-    def on_tree(self, kind: str, name: str, revision: str, path: str | None) -> Answer:
-        commit = self._repository(kind, name).commit(revision)
+    def on_tree(
+        self, request: Request, kind: str, name: str, revision: str, path: str | None
+    ) -> Response:
+        commit = self._repository(request, kind, name).commit(revision)
         folder = f"{path.strip('/')}/" if path else ""
         below = {p: b for p, b in commit.files.items() if p.startswith(folder)}
         if not below:
             raise Refusal(404, f"{path} does not exist on {revision}", "EntryNotFound")
-        recursive = self.query.get("recursive") in ("1", "true", "True")
+        recursive = request.query.get("recursive") in ("1", "true", "True")
         found: dict[str, dict[str, Any]] = {}
         for file, blob in below.items():
             parts = file.removeprefix(folder).split("/")
@@ -265,82 +200,68 @@ class _Handler(BaseHTTPRequestHandler):
                 found[inner] = {"type": "directory", "path": inner, "oid": oid, "size": 0}
             if recursive or len(parts) == 1:
                 found[file] = {"type": "file", **self._entry(file, blob)}
-        return as_json([found[name] for name in sorted(found)])
+        return Response.json([found[name] for name in sorted(found)])
 
-    def on_refs(self, kind: str, name: str) -> Answer:
+    def on_refs(self, request: Request, kind: str, name: str) -> Response:
         branches = [
             {"name": branch, "ref": f"refs/heads/{branch}", "targetCommit": oid}
-            for branch, oid in self._repository(kind, name).branches.items()
+            for branch, oid in self._repository(request, kind, name).branches.items()
         ]
-        return as_json({"branches": branches, "tags": [], "converts": [], "pullRequests": []})
+        return Response.json({"branches": branches, "tags": [], "converts": [], "pullRequests": []})
 
-    def on_add_branch(self, kind: str, name: str, revision: str) -> Answer:
-        repository = self._repository(kind, name, write=True)
+    def on_add_branch(self, request: Request, kind: str, name: str, revision: str) -> Response:
+        repository = self._repository(request, kind, name, write=True)
         if revision in repository.branches:
             raise Refusal(409, f"Reference already exists: {revision}")
-        start = json.loads(self.body or b"{}").get("startingPoint") or "main"
+        start = json.loads(request.body or b"{}").get("startingPoint") or "main"
         repository.branches[revision] = repository.commit(start).oid
-        return as_json({})
+        return Response.json({})
 
     # How files come in.
 
-    def on_preupload(self, kind: str, name: str, revision: str) -> Answer:
-        repository = self._repository(kind, name, write=True)
+    def on_preupload(self, request: Request, kind: str, name: str, revision: str) -> Response:
+        repository = self._repository(request, kind, name, write=True)
         there = repository.commit(revision).files
         files = []
-        for file in json.loads(self.body)["files"]:
+        for file in json.loads(request.body)["files"]:
             sample = base64.b64decode(file.get("sample", ""))
-            lfs = self.hub.store.is_lfs(repository, revision, file["path"], file["size"], sample)
+            lfs = self.store.is_lfs(repository, revision, file["path"], file["size"], sample)
             known = there.get(file["path"])
-            files.append(
-                {
-                    "path": file["path"],
-                    "uploadMode": "lfs" if lfs else "regular",
-                    "shouldIgnore": False,
-                    "oid": known.etag if known and known.lfs == lfs else None,
-                }
-            )
-        return as_json({"files": files})
+            oid = known.etag if known and known.lfs == lfs else None
+            mode = {"uploadMode": "lfs" if lfs else "regular", "shouldIgnore": False}
+            files.append({"path": file["path"], "oid": oid, **mode})
+        return Response.json({"files": files})
 
-    def on_lfs_batch(self, kind: str | None, name: str) -> Answer:
+    def on_lfs_batch(self, request: Request, kind: str | None, name: str) -> Response:
         kind = kind or "models"
-        repository = self._repository(kind, name, write=True)
-        asked = json.loads(self.body)["objects"]
-        new = [o for o in asked if not self.hub.store.object_path(o["oid"]).exists()]
-        self.hub.store.check_quota(repository, [Blob(o["oid"], o["size"], "", True) for o in new])
+        repository = self._repository(request, kind, name, write=True)
+        asked = json.loads(request.body)["objects"]
+        new = [o for o in asked if not self.store.object_path(o["oid"]).exists()]
+        self.store.check_quota(repository, [Blob(o["oid"], o["size"], "", True) for o in new])
         objects = []
         for item in asked:
             found: dict[str, Any] = {"oid": item["oid"], "size": item["size"]}
             if item in new:
                 place = f"{item['oid']}/{item['size']}"
-                upload = f"{self.hub.storage}/lfs/{place}/{self.hub.sign(f'put {place}')}"
-                verify = f"{self.hub.url}/api/{kind}/{name}/lfs-verify"
-                found["actions"] = {"upload": {"href": upload}, "verify": {"href": verify}}
+                upload = f"{self.storage}/lfs/{place}/{self.sign(f'put {place}')}"
+                found["actions"] = {"upload": {"href": upload}}
             objects.append(found)
-        return as_json({"transfer": "basic", "objects": objects})
+        return Response.json({"transfer": "basic", "objects": objects})
 
-    def on_lfs_upload(self, oid: str, size: str, signature: str) -> Answer:
-        if signature != self.hub.sign(f"put {oid}/{size}"):
+    def on_lfs_upload(self, request: Request, oid: str, size: str, signature: str) -> Response:
+        if signature != self.sign(f"put {oid}/{size}"):
             raise Refusal(403, "the signature is wrong")
-        if len(self.body) != int(size) or hashlib.sha256(self.body).hexdigest() != oid:
+        if len(request.body) != int(size) or hashlib.sha256(request.body).hexdigest() != oid:
             raise Refusal(400, "the content is not what was announced")
-        self.hub.store.put(self.body)
-        return Answer(headers={"ETag": f'"{oid}"'})
+        self.store.put(request.body)
+        return Response(b"", headers={"ETag": f'"{oid}"'})
 
-    def on_lfs_verify(self, kind: str, name: str) -> Answer:
-        self._repository(kind, name, write=True)
-        asked = json.loads(self.body)
-        path = self.hub.store.object_path(asked["oid"])
-        if not path.exists() or path.stat().st_size != asked["size"]:
-            raise Refusal(404, "the object is not there")
-        return as_json({})
-
-    def on_commit(self, kind: str, name: str, revision: str) -> Answer:
-        repository = self._repository(kind, name, write=True)
-        store, header = self.hub.store, {}
+    def on_commit(self, request: Request, kind: str, name: str, revision: str) -> Response:
+        repository = self._repository(request, kind, name, write=True)
+        store, header = self.store, {}
         added: dict[str, Blob] = {}
         removed: set[str] = set()
-        for line in self.body.splitlines():
+        for line in request.body.splitlines():
             item = json.loads(line)
             value = item["value"]
             if item["key"] == "header":
@@ -365,55 +286,55 @@ class _Handler(BaseHTTPRequestHandler):
             repository, revision, header["summary"], added, removed, header.get("parentCommit")
         )
         prefix = "" if kind == "models" else f"{kind}/"
-        url = f"{self.hub.url}/{prefix}{name}/commit/{commit.oid}"
-        return as_json(
+        url = f"{self.url}/{prefix}{name}/commit/{commit.oid}"
+        return Response.json(
             {"success": True, "commitOid": commit.oid, "commitUrl": url, "hookOutput": ""}
         )
 
     # How files go out.
 
-    def on_resolve(self, kind: str | None, name: str, revision: str, path: str) -> Answer:
-        commit = self._repository(kind or "models", name).commit(revision)
+    def on_resolve(
+        self, request: Request, kind: str | None, name: str, revision: str, path: str
+    ) -> Response:
+        commit = self._repository(request, kind or "models", name).commit(revision)
         blob = commit.files.get(path)
         headers = {"X-Repo-Commit": commit.oid}
         if blob is None:
             raise Refusal(404, f"Entry not found: {path}", "EntryNotFound", _headers=headers)
         if not blob.lfs:
-            headers["ETag"] = f'"{blob.etag}"'
-            return Answer(
-                headers=headers,
-                file=self.hub.store.object_path(blob.sha256),
-                kind="text/plain; charset=utf-8",
-            )
-        signature = self.hub.sign(f"get {blob.sha256}")
+            headers |= {"ETag": f'"{blob.etag}"', "Accept-Ranges": "bytes"}
+            content = self.store.object_path(blob.sha256).read_bytes()
+            return Response(content, "text/plain; charset=utf-8", headers=headers)
+        signature = self.sign(f"get {blob.sha256}")
         headers |= {
             "X-Linked-Etag": f'"{blob.etag}"',
             "X-Linked-Size": str(blob.size),
-            "Location": f"{self.hub.storage}/lfs/{blob.sha256}/{signature}",
+            "Location": f"{self.storage}/lfs/{blob.sha256}/{signature}",
         }
-        return Answer(b"Found. Redirecting", 302, "text/plain", headers)
+        return Response(b"Found. Redirecting", "text/plain", 302, headers)
 
-    def on_lfs_download(self, oid: str, signature: str) -> Answer:
-        path = self.hub.store.object_path(oid)
-        if signature != self.hub.sign(f"get {oid}") or not path.exists():
+    def on_lfs_download(self, request: Request, oid: str, signature: str) -> Response:
+        path = self.store.object_path(oid)
+        if signature != self.sign(f"get {oid}") or not path.exists():
             raise Refusal(403, "the signature is wrong")
-        headers = {"ETag": f'"{oid}"'}
-        return Answer(file=path, kind="application/octet-stream", headers=headers)
+        headers = {"ETag": f'"{oid}"', "Accept-Ranges": "bytes"}
+        return Response(path.read_bytes(), headers=headers)
 
     # What these share.
 
-    def _user(self, needed: bool = False) -> str | None:
-        if not self.token:
-            if needed:
-                raise Refusal(401, "Invalid username or password.")
-            return None
-        if self.token not in self.hub.users:
+    def _user(self, request: Request, needed: bool = False) -> str | None:
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
+        if token and token not in self.users:
             raise Refusal(401, "Invalid credentials in Authorization header")
-        return self.hub.users[self.token]
+        if needed and not token:
+            raise Refusal(401, "Invalid username or password.")
+        return self.users.get(token)
 
-    def _repository(self, kind: str, name: str, write: bool = False) -> Repository:
-        user = self._user()
-        repository = self.hub.store.repositories.get((kind, name))
+    def _repository(
+        self, request: Request, kind: str, name: str, write: bool = False
+    ) -> Repository:
+        user = self._user(request)
+        repository = self.store.repositories.get((kind, name))
         if repository is None or (repository.private and user != repository.owner):
             # The Hub does not tell a stranger what is private and what is not there.
             if user is None:
@@ -426,58 +347,20 @@ class _Handler(BaseHTTPRequestHandler):
         return repository
 
     def _entry(self, path: str, blob: Blob, sibling: bool = False) -> dict[str, Any]:
-        found: dict[str, Any] = {"path": path, "size": blob.size, "oid": blob.git_oid}
+        entry: dict[str, Any] = {"path": path, "size": blob.size, "oid": blob.git_oid}
         if sibling:
-            found["blobId"] = blob.git_oid
+            entry["blobId"] = blob.git_oid
         if blob.lfs:
-            found["lfs"] = {
-                "oid": blob.sha256,
-                "sha256": blob.sha256,
-                "size": blob.size,
-                "pointerSize": 130,
-            }
-        return found
+            lfs = {"oid": blob.sha256, "sha256": blob.sha256, "size": blob.size}
+            entry["lfs"] = {**lfs, "pointerSize": 130}
+        return entry
 
     def _card(self, commit: Commit) -> dict[str, Any]:
         blob = commit.files.get("README.md")
         if blob is None:
             return {}
-        text = self.hub.store.object_path(blob.sha256).read_text(encoding="utf-8")
+        text = self.store.object_path(blob.sha256).read_text(encoding="utf-8")
         return front_matter(text) or {}
-
-    def _read(self) -> bytes:
-        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-
-    def _refused(self, refusal: Refusal) -> Answer:
-        headers = dict(refusal.more.pop("_headers", {}))
-        headers["X-Error-Message"] = quote(refusal.message, safe=" \"'/:.,()")
-        if refusal.code:
-            headers["X-Error-Code"] = refusal.code
-        return as_json({"error": refusal.message, **refusal.more}, refusal.status, **headers)
-
-    def _hang_up(self) -> None:
-        self.close_connection = True
-        self.connection.close()
-
-    def _send(self, answer: Answer) -> None:
-        body, status, headers = answer.body, answer.status, dict(answer.headers or {})
-        if answer.file is not None:
-            body = answer.file.read_bytes()
-            headers["Accept-Ranges"] = "bytes"
-            wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-            if wanted:
-                start = int(wanted[1])
-                stop = min(int(wanted[2] or len(body) - 1), len(body) - 1)
-                headers["Content-Range"] = f"bytes {start}-{stop}/{len(body)}"
-                status, body = (206, body[start : stop + 1])
-        self.send_response(status)
-        self.send_header("Content-Type", answer.kind)
-        self.send_header("Content-Length", str(len(body)))
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
 
 
 def main() -> None:

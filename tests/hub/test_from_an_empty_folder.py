@@ -1,6 +1,5 @@
 """Use of a published run from an empty folder: wheel, requirements, script of docs/hub.md."""
 
-import os
 import re
 import shlex
 import shutil
@@ -89,15 +88,8 @@ def test_the_readmes_script_from_an_empty_folder(repository, section, tiny_run, 
 
     work = tmp_path / "empty"
     (work / "runs").mkdir(parents=True)
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "HF_", "VIRTUAL"))}
     with HubServer(tmp_path / "hub", users={"hf_user": "user"}) as hub:
-        environment = {
-            **kept,
-            "HF_ENDPOINT": hub.url,
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "HF_HOME": str(tmp_path / "hf_home"),
-        }
+        environment = hub.environment(tmp_path / "hf_home")
 
         def run(*words, **more):
             done = subprocess.run(

@@ -1,28 +1,18 @@
 """The option `--push` of training/reproduce.py."""
 
 import pytest
-from accelerate import Accelerator
 from huggingface_hub import HfApi
+from tiny_dataset import make_run
 
 from hf_specclip.hub.cards import read_metrics, write_cards
 from specclip_training import reproduce
 from specclip_training.engine import commands
-from specclip_training.engine.commands import Run
 from specclip_training.engine.presets import load_preset
 
 
 @pytest.fixture
 def run(stored_run):
-    return Run(
-        preset=load_preset("demo", []),
-        dataset="sky",
-        output=stored_run,
-        seed=0,
-        max_steps=None,
-        cache_dir=None,
-        accelerator=Accelerator(cpu=True),
-        command="",
-    )
+    return make_run(stored_run, load_preset("demo", []), dataset="sky")
 
 
 def test_everything_measured_is_pushed(local_hub, run, capsys):

@@ -12,7 +12,6 @@ from server import NOT_THE_HUB
 def test_it_says_what_it_is(hub_server, tmp_path):
     with urllib.request.urlopen(hub_server.url) as answer:
         assert answer.read().decode() == NOT_THE_HUB
-        assert "not the Hugging Face Hub" in answer.headers["Server"]
     script = Path(__file__).with_name("server.py")
     command = [sys.executable, str(script), "--port", "0", "--root", str(tmp_path / "root")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

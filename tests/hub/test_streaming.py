@@ -60,5 +60,5 @@ def test_spectra_come_from_the_hub_group_by_group(local_hub, stranger, tmp_path)
     assert np.array_equal(np.float32(found["exposure"]), exposure)
     # A row of the batch for each of 32 lanes: a group each, of two hundred.
     assert found["groups_read"] <= 32 < ROWS // GROUP
-    asked = [path for _, path in local_hub.requests[before:] if "train-00000" in path]
+    asked = [each for each in local_hub.requests[before:] if "train-00000" in each.path]
     assert len(asked) >= found["groups_read"]

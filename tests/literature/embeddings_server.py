@@ -18,8 +18,8 @@ class EmbeddingsServer(VectorsServer):
 
     wrong: str | None = None
 
-    def next_fault(self):
-        self.wrong = super().next_fault()
+    def next_fault(self, request):
+        self.wrong = super().next_fault(request)
         return self.wrong
 
     @property

@@ -11,7 +11,8 @@ from specclip_datasets.sky.build import Build
 from specclip_datasets.sky.literature.bibliography import RankedPaper, SourceLiterature
 from specclip_datasets.sky.literature.chat_model import ChatModel
 from specclip_datasets.sky.literature.summaries import ModelSummariser
-from specclip_datasets.sky.services.http_session import RetryPolicy
+from specclip_datasets.sky.services.http_session import RetryPolicy, Service
+from specclip_datasets.sky.services.tap import TapClient
 from specclip_datasets.sky.settings import Options, Selection, Services
 from specclip_datasets.sky.work.store import Store
 
@@ -43,6 +44,11 @@ def build(world, work, names=None, *, model=False, whole=False, **options) -> Bu
         Options(**options),
         summariser=summariser,
     )
+
+
+def tap_client(server, retry_policy=QUICK, name="SIMBAD") -> TapClient:
+    """Return a client of a TAP server without a limit of its rate."""
+    return TapClient(f"{server.url}/tap", Service(name, per_second=1000, retry_policy=retry_policy))
 
 
 def paper(number=0, abstract="The source is a neutron star with a photon index of 1.7."):

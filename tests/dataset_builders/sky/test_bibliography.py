@@ -2,7 +2,7 @@
 
 import pytest
 from ads_server import AdsServer
-from building import QUICK
+from building import QUICK, tap_client
 from faulty import Response
 from simbad_tables import load_simbad
 from tap_server import TapServer
@@ -12,7 +12,6 @@ from specclip_datasets.sky.services.ads import Ads, ads_token
 from specclip_datasets.sky.services.http_session import AccessError, Service, ServiceError
 from specclip_datasets.sky.services.plain_text import plain_text
 from specclip_datasets.sky.services.simbad import fetch_objects, names_of_type
-from specclip_datasets.sky.services.tap import TapClient
 from specclip_datasets.sky.work.store import Store
 
 TOKEN = "MARKED-ads-token-0815-do-not-show"
@@ -35,16 +34,9 @@ def world():
     for i, name in enumerate(NAMES):
         # Every third source has no CSC name, and an offset of 0.5″.
         names = [f"X-{i}  of M 31", f"[ABC2001] {i}"] + ([] if i % 3 == 2 else [name])
-        objects.append(
-            {
-                "oid": 100 + i,
-                "main_id": f"NAME Source  Number {i}",
-                "otype": "LXB" if i % 2 else "QSO",
-                "ra": 0.25 * i,
-                "dec": 10.0 + 0.5 / 3600,
-                "names": names,
-            }
-        )
+        about = {"oid": 100 + i, "main_id": f"NAME Source  Number {i}", "names": names}
+        place = {"ra": 0.25 * i, "dec": 10.0 + 0.5 / 3600}
+        objects.append({**about, **place, "otype": "LXB" if i % 2 else "QSO"})
         links += [(7000, 100 + i, 90)] if i < 15 else []
         for k in range(3):
             code = bibcode(3 * i + k)
@@ -95,9 +87,8 @@ def ads_server():
 
 
 @pytest.fixture
-def client(simbad_server, retry_policy):
-    service = Service("SIMBAD", per_second=1000, retry_policy=retry_policy)
-    return TapClient(f"{simbad_server.url}/tap", service)
+def client(simbad_server):
+    return tap_client(simbad_server)
 
 
 @pytest.fixture
@@ -158,14 +149,11 @@ def test_position_outside_the_ellipse_is_no_match(client, store, simbad_server):
     assert {i for i, name in enumerate(NAMES) if states[name] == "absent"} == set(range(2, N, 3))
 
 
-def test_overflow_splits_the_query(retry_policy, store):
+def test_overflow_splits_the_query(store):
     # Below the number of references of an object.
     with load_simbad(TapServer(max_rows=2), *world()) as server:
-        client = TapClient(
-            f"{server.url}/tap", Service("SIMBAD", per_second=1000, retry_policy=retry_policy)
-        )
         rows = [{"name": name, "ra": 0.25 * i, "dec": 10.0} for i, name in enumerate(NAMES[:4])]
-        fetch_objects(client, store, rows)
+        fetch_objects(tap_client(server), store, rows)
     for i, item in enumerate(store.items("simbad")):
         codes = {reference["bibcode"] for reference in item.result["references"]}
         assert codes == {*(bibcode(3 * i + k) for k in range(3)), SURVEY, FAMOUS}
@@ -183,9 +171,7 @@ def found(tmp_path_factory):
     store = Store(tmp_path_factory.mktemp("found"))
     with load_simbad(TapServer(), *world()) as simbad, ads_of_world() as server:
         del server.papers[bibcode(7)]
-        service = Service("SIMBAD", per_second=1000, retry_policy=QUICK)
-        client = TapClient(f"{simbad.url}/tap", service)
-        yield everything(client, store, ads_of(server, store)), store, server
+        yield everything(tap_client(simbad), store, ads_of(server, store)), store, server
 
 
 def test_papers_are_ranked_with_surveys_last(found):

@@ -2,6 +2,7 @@
 
 import pyarrow.parquet as pq
 import pytest
+from building import tap_client
 from csc_tables import Sky
 from tap_server import TapServer
 
@@ -14,11 +15,7 @@ from specclip_datasets.sky.services.catalogue import (
     read_catalogue,
     sky_partitions,
 )
-from specclip_datasets.sky.services.http_session import (
-    RetryPolicy,
-    Service,
-    ServiceError,
-)
+from specclip_datasets.sky.services.http_session import RetryPolicy, ServiceError
 from specclip_datasets.sky.services.sources import (
     Position,
     matched_names,
@@ -26,7 +23,6 @@ from specclip_datasets.sky.services.sources import (
     resolve_names,
     separation,
 )
-from specclip_datasets.sky.services.tap import TapClient
 from specclip_datasets.sky.work.store import Store
 
 
@@ -41,14 +37,9 @@ def server(sky):
         yield running
 
 
-def client_of(server, retry_policy):
-    service = Service("Chandra Source Catalog", per_second=1000, retry_policy=retry_policy)
-    return TapClient(f"{server.url}/tap", service)
-
-
 @pytest.fixture
 def client(server, retry_policy):
-    return client_of(server, retry_policy)
+    return tap_client(server, retry_policy)
 
 
 @pytest.fixture(autouse=True)
@@ -68,9 +59,8 @@ def keys(rows):
 @pytest.mark.parametrize("slow", [False, True])
 def test_detections_are_joined_to_sources(server, store, sky, tmp_path, slow, monkeypatch):
     monkeypatch.setattr("specclip_datasets.sky.services.tap.JOB_POLL", 0.01)
-    client = client_of(
-        server, RetryPolicy(attempts=3, initial_backoff=0.01, read_timeout=0.3 if slow else 5.0)
-    )
+    timeout = 0.3 if slow else 5.0
+    client = tap_client(server, RetryPolicy(3, initial_backoff=0.01, read_timeout=timeout))
     server.plan = ["slow"] if slow else []  # after a timeout, the query is a job
     rows = fetched(client, store, tmp_path)
     assert keys(rows) == sorted(keys(sky.detections))
@@ -150,8 +140,7 @@ def test_paging_is_complete_without_duplicates(
 
 def test_service_row_limit_continues_paging(sky, retry_policy, store, tmp_path):
     with sky.load(TapServer(10, "csc")) as server:
-        client = client_of(server, retry_policy)
-        rows = fetched(client, store, tmp_path)
+        rows = fetched(tap_client(server, retry_policy), store, tmp_path)
         assert keys(rows) == sorted(keys(sky.detections))
 
 

@@ -4,10 +4,10 @@ import base64
 import struct
 
 import pytest
+from building import tap_client
 from faulty import Response
 
-from specclip_datasets.sky.services.http_session import RejectedError, Service, ServiceError
-from specclip_datasets.sky.services.tap import TapClient
+from specclip_datasets.sky.services.http_session import RejectedError, ServiceError
 
 OK = '<INFO name="QUERY_STATUS" value="OK"/>'
 FIELDS = '<FIELD name="id" datatype="char" arraysize="*"/><FIELD name="n" datatype="int"/>'
@@ -37,9 +37,7 @@ def binary2():
 
 @pytest.fixture
 def client(server, retry_policy):
-    return TapClient(
-        f"{server.url}/tap", Service("SIMBAD", per_second=1000, retry_policy=retry_policy)
-    )
+    return tap_client(server, retry_policy)
 
 
 def error(words, value="ERROR"):

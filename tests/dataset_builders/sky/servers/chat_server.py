@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email
 import json
 import time
 from collections import Counter
@@ -112,17 +111,12 @@ class ChatServer(FaultyServer):
     # -- batches
 
     def _file(self, request: Request) -> Response:
-        kind = request.headers["Content-Type"]
-        message = email.message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + request.body)
-        parts = {
-            p.get_param("name", header="content-disposition"): p for p in message.get_payload()
-        }
-        assert parts["purpose"].get_payload() == "batch"
-        content = parts["file"].get_payload(decode=True)
+        fields, files = request.form()
+        assert fields == {"purpose": "batch"}
         name = f"file-{len(self.files)}"
-        self.files[name] = content
-        about = {"id": name, "object": "file", "bytes": len(content), "purpose": "batch"}
-        about |= {"created_at": int(time.time()), "filename": parts["file"].get_filename()}
+        self.files[name] = files["file"]
+        about = {"id": name, "object": "file", "bytes": len(files["file"]), "purpose": "batch"}
+        about |= {"created_at": int(time.time()), "filename": "batch.jsonl"}
         return Response.json({**about, "status": "processed"})
 
     def _batch(self, body: dict[str, Any]) -> Response:

@@ -8,6 +8,7 @@ import numpy as np
 from tap_server import TapServer
 
 from specclip_datasets.contract import LIMITED_VARIABLES, variable_units
+from specclip_datasets.simulation.detections import source_names
 
 MASTER = {
     "name": "TEXT", "ra": "REAL", "dec": "REAL", "err_ellipse_r0": "REAL",
@@ -34,17 +35,7 @@ OBSERVATION = {
 
 def csc_name(ra: float, dec: float) -> str:
     """Return the catalogue name of a position (truncated, not rounded)."""
-    tenths = int(ra / 15 * 36000)
-    hours, rest = divmod(tenths, 36000)
-    minutes, tenths = divmod(rest, 600)
-    arcsec = int(abs(dec) * 3600)
-    degrees, rest = divmod(arcsec, 3600)
-    arcmin, arcsec = divmod(rest, 60)
-    sign = "-" if dec < 0 else "+"
-    return (
-        f"2CXO J{hours:02d}{minutes:02d}{tenths // 10:02d}.{tenths % 10}"
-        f"{sign}{degrees:02d}{arcmin:02d}{arcsec:02d}"
-    )
+    return str(source_names(np.array([ra]), np.array([dec]), np.array([False]))[0])
 
 
 class Sky:
@@ -67,11 +58,9 @@ class Sky:
             ra = float((source * 9.0 + random.uniform(0, 4)) % 360)
             dec = float(random.uniform(-80, 80))
             row = {"name": csc_name(ra, dec), "ra": ra, "dec": dec, "pileup_flag": "F "}
-            row["err_ellipse_r0"] = float(random.uniform(0.5, 3))
-            row["err_ellipse_r1"] = float(random.uniform(0.3, 0.5))
-            row["err_ellipse_ang"] = float(random.uniform(0, 180))
-            row["var_inter_prob_b"] = float(random.uniform(0, 1))
-            self.master.append(row)
+            ellipse = ("err_ellipse_r0", "err_ellipse_r1", "err_ellipse_ang", "var_inter_prob_b")
+            drawn = random.uniform([0.5, 0.3, 0, 0], [3, 0.5, 180, 1]).tolist()
+            self.master.append(row | dict(zip(ellipse, drawn, strict=True)))
             for visit in range(per_source):
                 fields = observations // per_source
                 obsid = 1000 + source % fields + visit * fields
@@ -79,19 +68,11 @@ class Sky:
 
     def _detection(self, source: int, obsid: int, random: np.random.Generator) -> dict[str, Any]:
         row: dict[str, Any] = {
-            "name": self.master[source]["name"],
-            "obsid": obsid,
-            "obi": 0,
-            "region_id": source + 1,
-            "instrument": "ACIS  ",
-            "detector": "ACIS-7",
-            "theta": float(random.uniform(0, 8)),
-            "livetime": 1e4,
-            "gti_mjd_obs": 52000.0 + obsid,
-            "src_cnts_aper_b": float(random.uniform(20, 900)),
-            "sat_src_flag": "F ",
-            "streak_src_flag": "F ",
-        }
+            "name": self.master[source]["name"], "obsid": obsid, "obi": 0, "region_id": source + 1,
+            "instrument": "ACIS  ", "detector": "ACIS-7", "theta": float(random.uniform(0, 8)),
+            "livetime": 1e4, "gti_mjd_obs": 52000.0 + obsid, "sat_src_flag": "F ",
+            "src_cnts_aper_b": float(random.uniform(20, 900)), "streak_src_flag": "F ",
+        }  # fmt: skip
         for column, kind in OBSERVATION.items():
             if column not in row and kind == "REAL":
                 value = float(random.uniform(0.1, 5))

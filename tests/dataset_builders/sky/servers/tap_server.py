@@ -8,7 +8,6 @@ errorstatus.xml of astropy/pyvo, and tap_results_and_error of VOTables.jl.
 
 from __future__ import annotations
 
-import email
 import io
 import math
 import re
@@ -17,7 +16,6 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -76,11 +74,12 @@ class TapServer(FaultyServer):
         )
 
     def respond(self, request: Request) -> Response:
-        fields, files = _form(request)
+        fields, files = request.form()
+        fields = {key.upper(): value for key, value in {**request.query, **fields}.items()}
         if request.path.endswith("/sync") and self.kind == "csc":
             name = f"r{len(self.jobs)}"
             self.jobs[name] = {"phase": "EXECUTING", "fields": fields, "files": files}
-            return Response(b"see there", status=303, headers={"Location": f"/tap/run/{name}"})
+            return _see(f"/tap/run/{name}")
         if "/tap/run/" in request.path:
             job = self.jobs.pop(request.path.rsplit("/", 1)[1])
             return self.run(job["fields"], job["files"])
@@ -96,19 +95,17 @@ class TapServer(FaultyServer):
         if parts == [""]:
             name = f"job{len(self.jobs)}"
             self.jobs[name] = {"phase": "PENDING", "fields": fields, "files": files}
-            return Response(b"", status=303, headers={"Location": f"{self.url}/tap/async/{name}"})
+            return _see(f"{self.url}/tap/async/{name}")
         if parts[0] not in self.jobs:
             return Response(b"no such job", "text/plain", 404)
         job = self.jobs[parts[0]]
         if request.method == "DELETE":
             del self.jobs[parts[0]]
-            return Response(b"", status=303, headers={"Location": f"{self.url}/tap/async"})
+            return _see(f"{self.url}/tap/async")
         if parts[1:] == ["phase"]:
             job["phase"] = "EXECUTING"
             job["started"] = time.monotonic()
-            return Response(
-                b"", status=303, headers={"Location": f"{self.url}/tap/async/{parts[0]}"}
-            )
+            return _see(f"{self.url}/tap/async/{parts[0]}")
         if parts[1:] == ["results", "result"]:
             return self.run(job["fields"], job["files"])
         if job["phase"] == "EXECUTING":  # for the first two looks
@@ -173,6 +170,10 @@ class TapServer(FaultyServer):
         self.uploads.append(len(rows))
 
 
+def _see(address: str) -> Response:
+    return Response(b"see there", status=303, headers={"Location": address})
+
+
 def _python(value: Any) -> Any:
     if value is np.ma.masked:
         return None
@@ -202,24 +203,6 @@ def _contains(point: str, circle: str) -> int:
     ra2, dec2, radius = (math.radians(float(x)) for x in circle.split())
     cosine = math.sin(dec1) * math.sin(dec2) + math.cos(dec1) * math.cos(dec2) * math.cos(ra1 - ra2)
     return int(math.acos(max(-1.0, min(1.0, cosine))) <= radius)
-
-
-def _form(request: Request) -> tuple[dict[str, str], dict[str, bytes]]:
-    kind = request.headers.get("Content-Type", "")
-    if kind.startswith("multipart/form-data"):
-        message = email.message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + request.body)
-        fields, files = {}, {}
-        for part in message.get_payload():
-            name = part.get_param("name", header="content-disposition")
-            content = part.get_payload(decode=True)
-            if part.get_filename():
-                files[name] = content
-            else:
-                fields[name.upper()] = content.decode()
-        return fields, files
-    found = {**request.query}
-    found |= {key: values[0] for key, values in parse_qs(request.body.decode()).items()}
-    return {key.upper(): value for key, value in found.items()}, {}
 
 
 def _votable(names: list[str], rows: list[tuple], overflow: bool, version: str) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -34,12 +33,7 @@ class World:
     ) -> None:
         self.sky = Sky(n, per_source, observations)
         self.token = token
-        self.archive = ArchiveServer(
-            {
-                f"{row['obsid']}.{row['obi']}.{row['region_id']}": self._files(row)
-                for row in self.sky.detections
-            }
-        )
+        self.archive = ArchiveServer(dict(map(self._files, self.sky.detections)))
         self.csc = self.sky.load(TapServer(kind="csc"))
         objects, papers, references = [], [], []
         for i, row in enumerate(self.sky.master):
@@ -47,9 +41,8 @@ class World:
             about = {"oid": 100 + i, "main_id": name, "otype": TYPES[i % len(TYPES)]}
             place = {key: row[key] for key in ("ra", "dec")}
             objects.append({**about, **place, "names": [row["name"], name]})
-            for k, title in enumerate(
-                (f"{name} in optical light", f"The X-ray spectrum of {name}")
-            ):
+            titles = (f"{name} in optical light", f"The X-ray spectrum of {name}")
+            for k, title in enumerate(titles):
                 code = f"{2001 + i % 20}ApJ...{100 + i}..{100 + k}A"
                 paper = {"bibcode": code, "year": int(code[:4]), "title": title}
                 papers.append({**paper, "nbobject": 1 + k})
@@ -59,42 +52,29 @@ class World:
         self.simbad = load_simbad(TapServer(), objects, [*papers, survey], references)
         known = [
             {
-                "bibcode": paper["bibcode"],
-                "title": paper["title"],
-                "year": str(paper["year"]),
+                "bibcode": paper["bibcode"], "title": paper["title"], "year": str(paper["year"]),
                 "identifier": [paper["bibcode"], f"arXiv:2001.{number:05d}"],
                 "abstract": self._abstract(number, paper["title"]),
             }
             for number, paper in enumerate([*papers, survey])
-        ]
-        about = {
-            100 + i: [paper["bibcode"] for paper in papers[2 * i : 2 * i + 2]] for i in range(n)
-        }
+        ]  # fmt: skip
+        codes = [paper["bibcode"] for paper in papers]
+        about = {100 + i: codes[2 * i : 2 * i + 2] for i in range(n)}
         self.ads = AdsServer(known, about, token)
         # Every second paper has a full text.
-        self.arxiv = ArxivServer(
-            {
-                f"2001.{number:05d}": [
-                    f"{self._abstract(number, 'This paper')} {part}"
-                    for part in ("First. " * 120, "Second. " * 120, "Third. " * 120)
-                ]
-                for number in range(0, len(known), 2)
-            }
-        )
+        parts = [part * 120 for part in ("First. ", "Second. ", "Third. ")]
+        texts = {}
+        for number in range(0, len(known), 2):
+            abstract = self._abstract(number, "This paper")
+            texts[f"2001.{number:05d}"] = [f"{abstract} {part}" for part in parts]
+        self.arxiv = ArxivServer(texts)
         self.chat, self.vectors = ChatServer(full_summary), VectorsServer()
-        self.servers = [
-            server for server in vars(self).values() if isinstance(server, FaultyServer)
-        ]
+        self.servers = [each for each in vars(self).values() if isinstance(each, FaultyServer)]
 
     def __enter__(self) -> World:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         with contextlib.ExitStack() as stack:
             for server in self.servers:
                 stack.enter_context(server)
@@ -126,18 +106,15 @@ class World:
         """Return the number of requests to all servers."""
         return sum(len(server.requests) for server in self.servers)
 
-    def _files(self, row: dict[str, Any]) -> dict[str, bytes]:
+    @staticmethod
+    def _files(row: dict[str, Any]) -> tuple[str, dict[str, bytes]]:
         random = np.random.default_rng([row["obsid"], row["region_id"]])
         energy = 0.0146 * (np.arange(N_ACIS_CHANNELS) + 0.5)
         shape = np.where(energy > 0.3, np.exp(-energy / (1 + row["region_id"] % 4)), 0.0)
         counts = random.poisson(300 * shape / shape.sum())
-        return acis_files(
-            f"{row['obsid']}.{row['obi']}.{row['region_id']}",
-            counts,
-            random.poisson(0.2, N_ACIS_CHANNELS),
-            exposure=row["livetime"],
-            scale=0.05,
-        )
+        behind = random.poisson(0.2, N_ACIS_CHANNELS)
+        name = f"{row['obsid']}.{row['obi']}.{row['region_id']}"
+        return name, acis_files(name, counts, behind, exposure=row["livetime"], scale=0.05)
 
     @staticmethod
     def _abstract(number: int, title: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email
 import hashlib
 import json
 import threading
@@ -27,6 +28,22 @@ class Request:
     body: bytes
     at: float = field(default_factory=time.monotonic)
 
+    def form(self) -> tuple[dict[str, str], dict[str, bytes]]:
+        """Return the fields of a form, and the contents of its files."""
+        kind = self.headers.get("Content-Type", "")
+        if not kind.startswith("multipart/form-data"):
+            return {key: v[0] for key, v in parse_qs(self.body.decode()).items()}, {}
+        message = email.message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + self.body)
+        fields, files = {}, {}
+        for part in message.get_payload():
+            name = part.get_param("name", header="content-disposition")
+            content = part.get_payload(decode=True)
+            if part.get_filename():
+                files[name] = content
+            else:
+                fields[name] = content.decode()
+        return fields, files
+
 
 @dataclass
 class Response:
@@ -48,13 +65,14 @@ class FaultyServer:
     Attributes:
         requests: all requests, in order, including failed ones.
         plan: faults of the next requests: a status, "drop", "truncate", "html", "slow" (`slow`
-            seconds), "drip" (a byte every 20 ms), a `Response`, or None.
+            seconds), "drip" (a byte every 20 ms), "drop_after" (it is done, and nobody hears of
+            it), a `Response`, or None.
         rate: fraction of other requests that fail, with reproducible `FAULTS`.
         delay: delay of every response, s.
         retry_after: Retry-After of status 429, s.
     """
 
-    def __init__(self, respond: Callable[[Request], Response] | None = None) -> None:
+    def __init__(self, respond: Callable[[Request], Response] | None = None, port: int = 0) -> None:
         if respond is not None:
             self.respond = respond
         self.requests: list[Request] = []
@@ -70,7 +88,7 @@ class FaultyServer:
         class Handler(_Handler):
             state = owner
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._http.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._http.server_port}"
         threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
@@ -85,7 +103,7 @@ class FaultyServer:
     def respond(self, request: Request) -> Response:
         return Response.json({"path": request.path})
 
-    def next_fault(self) -> Any:
+    def next_fault(self, request: Request) -> Any:
         """Return the fault of this request; called under the lock."""
         if self.plan:
             return self.plan.pop(0)
@@ -120,7 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
             body,
         )
         with state.lock:
-            fault = state.next_fault()
+            fault = state.next_fault(request)
             state.requests.append(request)
             if fault is not None:
                 state.failures[fault if isinstance(fault, int | str) else "answer"] += 1
@@ -131,10 +149,12 @@ class _Handler(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
 
-    do_POST = do_DELETE = do_GET
+    do_HEAD = do_POST = do_PUT = do_DELETE = do_GET
 
     def answer(self, request: Request, fault: Any) -> None:
-        if fault == "drop":
+        if fault == "drop_after":
+            self.state.respond(request)
+        if fault in ("drop", "drop_after"):
             self.close_connection = True
             self.connection.close()
             return
@@ -166,7 +186,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in answer.headers.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(answer.content[:cut])
+        if self.command != "HEAD":
+            self.wfile.write(answer.content[:cut])
         if cut is not None:
             self.wfile.flush()
             self.close_connection = True
