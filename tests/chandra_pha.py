@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
+from astropy.table import Table
 
 CHANNELS = 1024
 
@@ -12,9 +13,7 @@ def write_arf(path: Path, area: float = 400.0) -> Path:
     """Write a flat effective area (cm²); beside a spectrum of the same stem it goes with it."""
     edges = np.linspace(0.2, 10.0, 99)
     columns = {"ENERG_LO": edges[:-1], "ENERG_HI": edges[1:], "SPECRESP": np.full(98, area)}
-    fits.BinTableHDU.from_columns(
-        [fits.Column(name, "E", array=values) for name, values in columns.items()], name="SPECRESP"
-    ).writeto(path)
+    fits.BinTableHDU(Table(columns, dtype=["f4"] * 3), name="SPECRESP").writeto(path)
     return path
 
 
@@ -25,13 +24,8 @@ def write_pha(path: Path, counts: np.ndarray, exposure: float = 20_000.0, **head
         ("SPECTRUM1", counts, "TOTAL", 1e-6),
         ("SPECTRUM2", np.full(CHANNELS, 2), "BKG", 2e-5),
     ):
-        hdu = fits.BinTableHDU.from_columns(
-            [
-                fits.Column("CHANNEL", "J", array=np.arange(1, CHANNELS + 1)),
-                fits.Column("COUNTS", "J", array=values),
-            ],
-            name="SPECTRUM",
-        )
+        columns = {"CHANNEL": np.arange(1, CHANNELS + 1), "COUNTS": values}
+        hdu = fits.BinTableHDU(Table(columns, dtype=["i4", "i4"]), name="SPECTRUM")
         hdu.header.update(
             HDUNAME=name, HDUCLASS="OGIP", HDUCLAS1="SPECTRUM", HDUCLAS2=hduclas2, CHANTYPE="PI",
             TELESCOP="CHANDRA", INSTRUME="ACIS", DETNAM="ACIS-7", OBJECT="Test source",

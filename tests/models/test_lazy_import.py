@@ -34,11 +34,30 @@ print(seconds)
     assert min(float(run(code)) for _ in range(3)) < 0.1
 
 
-def test_texts_and_figures_need_no_networks():
-    code = "import sys, hf_specclip.literature as l, hf_specclip.evaluation as e\n"
-    code += "l.embed_summaries, l.CachedEmbedder, l.get_embedder, e.evaluate_retrieval\n"
-    heavy = ("torch", "transformers", "openai", "matplotlib", "datasets", "pandas")
-    assert run(f"{code}print([m for m in {heavy} if m in sys.modules])").strip() == "[]"
+TEXTS = """
+import hf_specclip.literature as l, hf_specclip.evaluation as e
+l.embed_summaries, l.CachedEmbedder, l.get_embedder, e.evaluate_retrieval
+"""
+SPECTRA = """
+import hf_specclip.spectra as s
+from hf_specclip.spectra import emission as models
+s.XRaySpectrum, s.deal_counts, s.read_spectrum, s.plot_spectrum
+edges = [1.0, 2.0]
+models.absorbed(edges, lambda e: models.power_law(e, 2), lambda e: models.phabs(e, 1))
+models.bremsstrahlung(edges, 1.0), models.thermal_plasma(edges, 1.0)
+models.disk_black_body(edges, 1.0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "heavy"),
+    [(TEXTS, ("openai", "datasets", "pandas")), (SPECTRA, ("scipy",))],
+    ids=["texts and figures", "spectra"],
+)
+def test_what_needs_no_networks_loads_none(code, heavy):
+    heavy = ("torch", "transformers", "matplotlib", *heavy)
+    loaded = run(f"{code}\nimport sys\nprint([m for m in {heavy} if m in sys.modules])")
+    assert loaded.strip() == "[]"
 
 
 @pytest.mark.parametrize("name", hf_specclip.__all__)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from astropy.table import Table
 
 RA, DEC = 150.1, 60.0  # far from the equator: cos(dec) is 0.5
 START = 2.0e8
@@ -16,6 +17,7 @@ CAMERAS = {
     "EPN": ("XMM", 0, 0.001, 0.05 / 3600, 25921.0),
     "XRT": ("SWIFT", 0, 0.01, 2.36 / 3600, 500.5),
 }
+QUALITY = {"EPN": ["PATTERN", "FLAG"]}
 
 
 def flare(length: float, number: int, draw: np.random.Generator) -> np.ndarray:
@@ -66,28 +68,22 @@ def write_events(
     low = min(np.min(good), 0.0)
     every = np.concatenate([times, draw.uniform(low, np.max(good), background)])
     ccd = "CCDNR" if camera == "EPN" else "CCD_ID"
-    quality = {"PATTERN": "I", "FLAG": "J"} if camera == "EPN" else {"GRADE": "I"}
     columns = {
-        "TIME": ("D", START + every),
-        "X": ("E", middle - offset[0] / 3600 / pixel + distance * np.cos(angle)),
-        "Y": ("E", middle + offset[1] / 3600 / pixel + distance * np.sin(angle)),
-        "PI": ("J", first + (draw.uniform(0.6, 6.5, n) / kev).astype(int)),
-        ccd: ("I", np.full(n, 7)),
-        **{name: (form, np.zeros(n, int)) for name, form in quality.items()},
+        "TIME": START + every,
+        "X": middle - offset[0] / 3600 / pixel + distance * np.cos(angle),
+        "Y": middle + offset[1] / 3600 / pixel + distance * np.sin(angle),
+        "PI": first + (draw.uniform(0.6, 6.5, n) / kev).astype(np.int32),
+        **({} if camera == "XRT" else {ccd: np.full(n, 7, np.int16)}),
+        **{name: np.zeros(n, int) for name in QUALITY.get(camera, ["GRADE"])},
     }
-    if camera == "XRT":
-        del columns[ccd]
-    columns = {name: values for name, values in columns.items() if name not in drop}
-    events = fits.BinTableHDU.from_columns(
-        [fits.Column(name, form, array=values) for name, (form, values) in columns.items()],
-        name="EVENTS",
-    )
-    for number, name in enumerate(columns, start=1):
+    table = Table(columns)
+    table.remove_columns([name for name in drop if name in columns])
+    events = fits.BinTableHDU(table, name="EVENTS")
+    for number, name in enumerate(table.colnames, start=1):
         if name in ("X", "Y"):
-            sign, value = (-1, RA) if name == "X" else (1, DEC)
-            events.header[f"TCTYP{number}"] = "RA---TAN" if name == "X" else "DEC--TAN"
-            events.header[f"TCRVL{number}"], events.header[f"TCRPX{number}"] = value, middle
-            events.header[f"TCDLT{number}"] = sign * pixel
+            axis, sign, value = ("RA---TAN", -1, RA) if name == "X" else ("DEC--TAN", 1, DEC)
+            cards = {"TCTYP": axis, "TCRVL": value, "TCRPX": middle, "TCDLT": sign * pixel}
+            events.header.update({f"{key}{number}": card for key, card in cards.items()})
         elif name == "PI":
             events.header[f"TLMIN{number}"] = first
     total = float(np.diff(good, axis=1).sum())
@@ -103,10 +99,8 @@ def write_events(
     hdus = [fits.PrimaryHDU(), events]
     for number, intervals in ((6, other_good), (7, good)):
         table = np.asarray(intervals, float) + START - gti_zero
-        hdu = fits.BinTableHDU.from_columns(
-            [fits.Column(n, "D", array=table[:, i]) for i, n in enumerate(("START", "STOP"))],
-            name=f"STDGTI0{number}" if camera == "EPN" else "GTI",
-        )
+        name = f"STDGTI0{number}" if camera == "EPN" else "GTI"
+        hdu = fits.BinTableHDU(Table(table, names=["START", "STOP"]), name=name)
         hdu.header["TIMEZERO"] = gti_zero
         if camera == "ACIS":
             hdu.header["CCD_ID"] = number

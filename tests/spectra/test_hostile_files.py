@@ -291,6 +291,15 @@ def test_endless_header(tmp_path, bounded):
         read_spectrum(path)
 
 
+def test_the_word_end_inside_a_card_ends_no_header(tmp_path):
+    hdu = spectrum_hdu()
+    hdu.header["COMMENT"] = "the blank cards behind this one make it look like the END"
+    hdu.header.extend([fits_io.Card()] * 2, end=True)
+    path = write(tmp_path / "a.pha", hdu)
+    assert path.read_bytes().count(b"END" + b" " * 77) == 3
+    assert read_spectrum(path).counts.tolist() == COUNTS.tolist()
+
+
 def test_countless_hdus(tmp_path, monkeypatch, bounded):
     monkeypatch.setattr(fits_table, "MAX_HDUS", 200)
     extension = (

@@ -14,13 +14,10 @@ EDGES = np.linspace(0.5, 8.0, 401)
 COARSE = np.array([0.5, 0.9, 2.0, 7.0, 8.0])
 
 
-def quadrature(density, low, high, n=4001):
-    """Simpson's rule in ln E, without any of the code under test."""
-    grid = np.linspace(np.log(low), np.log(high), n)
-    values = density(np.exp(grid)) * np.exp(grid)
-    weights = np.ones(n)
-    weights[1:-1:2], weights[2:-1:2] = 4.0, 2.0
-    return (values * weights).sum() * (grid[1] - grid[0]) / 3.0
+def quadrature(density, low, high):
+    """Integral over a bin, in ln E, without any of the code under test."""
+    grid = np.linspace(np.log(low), np.log(high), 4001)
+    return integrate.simpson(density(np.exp(grid)) * np.exp(grid), x=grid)
 
 
 Z = [0.0, 0.1, 0.5, 3.0]

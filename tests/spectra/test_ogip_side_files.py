@@ -32,10 +32,6 @@ BACKGROUND = spectrum_hdu(COUNTS * 4, background=True, header={"BACKSCAL": 8.0})
 pytestmark = pytest.mark.filterwarnings("error")
 
 
-def test_side_files_named_in_the_header(tmp_path):
-    assert_is_the_set(read_spectrum(write_set(tmp_path)))
-
-
 def test_relative_name_from_another_folder(tmp_path, monkeypatch):
     write_set(tmp_path)
     monkeypatch.chdir(tmp_path.parent)
@@ -89,19 +85,24 @@ def test_objects_in_place_of_files(tmp_path):
     assert again.background_scale == pytest.approx(0.25)
 
 
-@pytest.mark.parametrize("none", ["none", "NONE", "", " None "])
-def test_none_as_a_file_name(tmp_path, none):
-    spectrum = read_alone(tmp_path, ANCRFILE=none, RESPFILE=none, BACKFILE=none)
-    assert (spectrum.arf, spectrum.rmf, spectrum.background_counts) == (None, None, None)
-    assert spectrum.notes == ()
+NAMES, ABSENT = ("RESPFILE", "ANCRFILE", "BACKFILE"), ("x.rmf", "x.arf", "x_bg.pha")
 
 
-def test_missing_side_files_are_noted(tmp_path):
-    spectrum = read_alone(tmp_path, ANCRFILE="x.arf", RESPFILE="x.rmf", BACKFILE="x_bg.pha")
+@pytest.mark.parametrize(
+    ("header", "notes"),
+    [
+        *((dict.fromkeys(NAMES, none), []) for none in ("none", "NONE", "", " None ")),
+        (dict(zip(NAMES, ABSENT, strict=True)), [f"'{name}'" for name in ABSENT]),
+        ({"BACKFILE": "a.pha"}, ["a.pha"]),  # itself, which holds no background
+        ({"HDUCLAS2": "BKG"}, ["HDUCLAS2 = BKG"]),  # a background that is taken for a source
+    ],
+)
+def test_absent_side_files_are_noted_but_where_the_header_names_none(tmp_path, header, notes):
+    spectrum = read_alone(tmp_path, **header)
     assert (spectrum.arf, spectrum.rmf, spectrum.background_counts) == (None, None, None)
-    assert [re.search(r"'(.*)'", note)[1] for note in spectrum.notes] == [
-        "x.rmf", "x.arf", "x_bg.pha"
-    ]  # fmt: skip
+    assert spectrum.counts.sum() == COUNTS.sum()
+    for note, words in zip(spectrum.notes, notes, strict=True):
+        assert words in note
 
 
 def test_same_stem_where_the_header_says_nothing(tmp_path):
@@ -145,24 +146,11 @@ def test_own_version_goes_before_newer_ones(tmp_path):
     assert np.allclose(read_spectrum(path).arf.area, AREA)
 
 
-def test_backfile_is_the_file_itself_without_a_background(tmp_path):
-    spectrum = read_alone(tmp_path, BACKFILE="a.pha")
-    assert spectrum.background_counts is None
-    assert "a.pha" in spectrum.notes[0]
-
-
 def test_hdu_order_is_arbitrary(tmp_path):
     write(tmp_path / "src.rmf", ebounds_hdu(), arf_hdu(), matrix_hdu())
     write(tmp_path / "src.arf", ebounds_hdu(), arf_hdu())
     path = write(tmp_path / "src.pha", BACKGROUND, ebounds_hdu(), spectrum_hdu())
     assert_is_the_set(read_spectrum(path))
-
-
-def test_a_background_taken_for_a_source_is_noted(tmp_path):
-    spectrum = read_alone(tmp_path, HDUCLAS2="BKG")
-    assert spectrum.counts.sum() == COUNTS.sum()
-    assert spectrum.background_counts is None
-    assert "HDUCLAS2 = BKG" in spectrum.notes[0]
 
 
 def test_a_named_response_that_is_replaced_is_noted(tmp_path):

@@ -54,13 +54,6 @@ def test_type_two(tmp_path):
     assert np.allclose(one.rmf.dense(), matrix())
 
 
-def test_type_two_with_one_row_needs_no_row(tmp_path):
-    write_set(tmp_path)
-    path = write(tmp_path / "src.pha", spectrum_hdu(COUNTS[None]))
-    assert read_spectrum(path).counts.tolist() == COUNTS.tolist()
-    assert len(read_spectra(path)) == 1
-
-
 def test_grating_spectrum_with_its_background_strips(tmp_path):
     strips = {
         "BACKGROUND_UP": COUNTS[None] * 2, "BACKGROUND_DOWN": COUNTS[None] * 3, "BACKSCUP": [4.0],

@@ -125,16 +125,6 @@ def test_neighbouring_seeds_and_channels_are_unrelated():
     assert abs(np.corrcoef(one[:-1], one[1:])[0, 1]) < 0.06
 
 
-def test_no_comb():
-    """A flat spectrum stays flat to its Poisson noise; by mid-points it is a comb of 32 %."""
-    counts = np.full(1024, 2_000)
-    dealt = deal_counts(counts, ACIS, BINS, 0)
-    expected = 2_000 * 0.01875 / 0.0146
-    assert dealt.std() / dealt.mean() < 1.2 / np.sqrt(expected)
-    middle = np.histogram((ACIS[1:] + ACIS[:-1]) / 2, BINS, weights=counts)[0]
-    assert middle.std() / middle.mean() > 0.25
-
-
 @pytest.mark.parametrize(
     ("counts", "message"),
     [

@@ -125,12 +125,6 @@ def test_bounds_and_hopeless_fits_are_named():
     assert idle.models["powlaw+bb"].parameters["bb_ampl"].low is None
 
 
-def test_the_band_follows_the_instrument():
-    counts = draw(absorbed_power_law(), 400, 1, seed=2)[0][0]
-    soft = spectrum_of(counts=counts, telescope="ROSAT", instrument="PSPCB")
-    assert fit_spectrum(soft, ["powlaw"], bands=()).energy_range[1] == pytest.approx(2.4, abs=0.03)
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
