@@ -12,8 +12,11 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import torch
 from forks import run_apart, run_forked
 
+from hf_specclip import SpecCLIPIndex, SpecCLIPProcessor
+from hf_specclip.evaluation import evaluate_retrieval
 from specclip_training.engine import commands
 from specclip_training.stages import alignment, pretraining
 
@@ -21,6 +24,26 @@ ENVIRONMENT = {
     **os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
 }  # fmt: skip
 TASKS = {"align": alignment.AlignTask, "spectrum": pretraining.SpectrumTask}
+
+
+def arguments(preset, dataset, output, *sets: str, extra: tuple = ()) -> list[str]:
+    """Return the command-line arguments of a run; `sets` are settings of its preset."""
+    settings = [word for change in sets for word in ("--set", change)]
+    paths = ["--config", preset, "--dataset", dataset, "--output", output]
+    return [str(word) for word in (*paths, *settings, *extra)]
+
+
+def retrieval_of(model, folder: Path, pairs, split: str) -> dict:
+    """Measure retrieval by a saved model with the gallery and the processor beside it."""
+    gallery = SpecCLIPIndex.load(folder / "gallery")
+    extractor = SpecCLIPProcessor.from_pretrained(folder).feature_extractor
+    rows = pairs.splits[split]
+    with torch.no_grad():
+        inputs = extractor(rows.spectra(slice(None)), return_tensors="pt")
+        spectra = model.get_spectrum_features(**inputs).pooler_output
+    known, owner = pairs.texts_of(split)
+    texts = gallery.embeddings[known]
+    return evaluate_retrieval(spectra, texts, owner, rows.groups, n_bootstrap=50)
 
 
 def run_plan(plan: dict[str, dict], root: Path) -> None:

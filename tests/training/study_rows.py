@@ -5,16 +5,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
+from stub_embedder import unit
 
 from hf_specclip import VARIABLES
 from specclip_datasets.contract import list_array
 from specclip_training.studies.representations import SplitRepresentations
 
 CLASSES = ("QSO", "Seyfert_1", "LMXB", "TDE")
-
-
-def unit(vectors):
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def invented_run(folder: Path) -> SimpleNamespace:

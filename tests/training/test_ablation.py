@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from run_chain import read_record, run_plan
+from run_chain import arguments, read_record, run_plan
 
 from specclip_training.ablation import (
     FIGURES,
@@ -88,12 +88,11 @@ def test_a_rerun_trains_only_what_is_new_and_a_diverged_training_is_a_result(
     short, longer = tmp_path / "short.yaml", tmp_path / "longer.yaml"
     short.write_text("narrow: [model.shared_dim=4]\n")
     longer.write_text("narrow: [model.shared_dim=4]\nwild: [align.lr=1.0e+30]\n")
-    words = ["--config", tiny_preset, "--dataset", tiny_dataset, "--output", tmp_path / "run"]
-    words += ["--cache-dir", tmp_path / "cache", "--seeds", "1", "--ablations"]
+    extra = ("--cache-dir", tmp_path / "cache", "--seeds", "1", "--ablations")
+    words = arguments(tiny_preset, tiny_dataset, tmp_path / "run", extra=extra)
     trials, written = tmp_path / "run" / "trials", []
     for path in (short, longer):
-        run = {"command": "ablation", "arguments": [str(word) for word in (*words, path)]}
-        run_plan({"ablation": run}, tmp_path)
+        run_plan({"ablation": {"command": "ablation", "arguments": [*words, str(path)]}}, tmp_path)
         codes, _, errors = read_record(tmp_path)
         assert codes == {"ablation": 0}, errors[-3000:]
         written.append({p.parent.name: p.stat().st_mtime_ns for p in trials.glob("*/*")})

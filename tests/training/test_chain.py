@@ -11,21 +11,16 @@ import numpy as np
 import pytest
 import torch
 from build_once import build_once
-from run_chain import ENVIRONMENT, read_record, run_plan
+from run_chain import ENVIRONMENT, arguments, read_record, retrieval_of, run_plan
 from safetensors.torch import load_file
 from tiny_dataset import RICH, SIZES
 
+from hf_specclip.hub.cards import read_metrics
 from specclip_training.engine.checkpoint import TRAINING_FILE
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 NO_DROPOUT = ["spectrum.dropout=0", "model.dropout=0"]
-
-
-def arguments(dataset, preset, output, *sets: str, extra: tuple[str, ...] = ()) -> list[str]:
-    settings = [word for change in sets for word in ("--set", change)]
-    paths = ["--config", preset, "--dataset", dataset, "--output", output]
-    return [str(word) for word in (*paths, *settings, *extra)]
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +38,7 @@ def plan_runs(dataset: Path, preset: Path, root: Path) -> dict[str, dict]:
     plan: dict[str, dict] = {}
 
     def run(name, output, *sets, command="reproduce", extra=(), **more):
-        words = arguments(dataset, preset, root / output, *sets, extra=extra)
+        words = arguments(preset, dataset, root / output, *sets, extra=extra)
         words += ["--studies", "none"] if command == "reproduce" else []
         words += ["--cache-dir", str(root / "cache")]
         plan[name] = {"command": command, "arguments": words, **more}
@@ -85,13 +80,9 @@ def test_every_run_ended_as_it_should(done):
 
 
 def test_metrics_have_the_promised_form(done):
-    metrics = json.loads((done[0] / "paper" / "metrics.json").read_text())
-    assert metrics["dataset"] == "tiny"
-    assert metrics["preset"] == "tiny"
-    assert metrics["seed"] == 0
-    assert metrics["splits"] == SIZES
-    assert metrics["simulated"] is True
-    assert metrics["text_model"] == "test-embedder"
+    metrics = read_metrics(done[0] / "paper")
+    about = {"dataset": "tiny", "preset": "tiny", "seed": 0, "splits": SIZES, "simulated": True}
+    assert metrics.items() >= {**about, "text_model": "test-embedder"}.items()
     names = ["recall@1%", "recall@5%", "recall@10%", "recall@25%"]
     for found in (metrics["retrieval"], metrics["validation"]["retrieval"]):
         for direction, sizes in (("spectrum_to_text", (20, 10)), ("text_to_spectrum", (10, 20))):
@@ -105,48 +96,33 @@ def test_metrics_have_the_promised_form(done):
         assert found["spectrum_to_text"]["recall@1%"]["chance"] == pytest.approx(0.1)
 
 
-def test_the_model_loads_and_gives_what_was_measured(done, tiny_dataset, tmp_path):
-    from hf_specclip import SpecCLIPIndex, SpecCLIPModel, SpecCLIPProcessor
-    from hf_specclip.evaluation import evaluate_retrieval
+def test_the_model_loads_and_gives_what_was_measured(done, pairs):
+    from hf_specclip import SpecCLIPIndex, SpecCLIPModel
     from hf_specclip.search.vocabulary import Vocabulary
-    from specclip_training.data.pairs import load_pairs
 
     folder = done[0] / "paper" / "model"
     model = SpecCLIPModel.from_pretrained(folder).eval()
-    processor = SpecCLIPProcessor.from_pretrained(folder)
     gallery = SpecCLIPIndex.load(folder / "gallery")
-    pairs = load_pairs(tiny_dataset, tmp_path)
     assert len(gallery) == len(pairs.texts)
     to_learn_from, _ = pairs.texts_of("train")
     assert Vocabulary.from_pretrained(folder).n_texts == len(to_learn_from)
     assert {entry["split"] for entry in gallery.entries} == set(SIZES)
     assert model.config.text_config.embedder_name == "test-embedder"
-    test = pairs.splits["test"]
-    inputs = processor.feature_extractor(test.spectra(slice(None)), return_tensors="pt")
-    with torch.no_grad():
-        spectra = model.get_spectrum_features(**inputs).pooler_output
-    known, owner = pairs.texts_of("test")
-    found = evaluate_retrieval(
-        spectra, gallery.embeddings[known], owner, test.groups, n_bootstrap=50
-    )
-    said = json.loads((done[0] / "paper" / "metrics.json").read_text())["retrieval"]
-    for direction, figures in found.items():
+    said = read_metrics(done[0] / "paper")["retrieval"]
+    for direction, figures in retrieval_of(model, folder, pairs, "test").items():
         for name, figure in figures.items():
             assert said[direction][name] == pytest.approx(figure, abs=1e-9), name
 
 
-def test_frozen_latents_train_as_the_whole_model_would(tiny_dataset, tiny_preset, done, tmp_path):
+def test_frozen_latents_train_as_the_whole_model_would(pairs, tiny_preset, done):
     """The shortcut through precomputed latents is the same loss and the same gradients."""
     from accelerate import Accelerator
 
     from hf_specclip import SpecCLIPFeatureExtractor, SpecCLIPModel
-    from specclip_training.data.pairs import embed_texts, load_pairs
     from specclip_training.engine.draws import Draws
-    from specclip_training.engine.presets import TextSettings, load_preset
+    from specclip_training.engine.presets import load_preset
     from specclip_training.stages.alignment import AlignTask
 
-    pairs = load_pairs(tiny_dataset, tmp_path)
-    embed_texts(pairs, TextSettings())
     folder = done[0] / "paper" / "model"
     model = SpecCLIPModel.from_pretrained(folder)
     extractor = SpecCLIPFeatureExtractor.from_pretrained(folder)
@@ -195,12 +171,9 @@ def test_nothing_left_behind_is_a_pickle(done):
 def test_killed_and_resumed_the_chain_ends_with_the_same_weights(done):
     for folder in ("spectrum", "model"):
         assert_same(done[0] / "rich" / folder, done[0] / "killed" / folder)
+    one, other = (read_metrics(done[0] / run) for run in ("rich", "killed"))
     for name in ("retrieval", "validation"):
-        one, other = (
-            json.loads((done[0] / run / "metrics.json").read_text())[name]
-            for run in ("rich", "killed")
-        )
-        assert one == other
+        assert one[name] == other[name]
 
 
 def test_a_run_with_another_seed_is_refused_with_the_mend(done):
@@ -218,10 +191,9 @@ def test_a_typing_error_stops_before_anything_is_made(done):
 
 
 def test_overwriting_replaces_the_stage_alone(done):
-    record = json.loads((done[0] / "alone" / "model" / TRAINING_FILE).read_text())
-    assert record["result"]["steps"] == 3
-    record = json.loads((done[0] / "alone" / "spectrum" / TRAINING_FILE).read_text())
-    assert record["result"]["steps"] == 2
+    for part, steps in (("model", 3), ("spectrum", 2)):
+        record = json.loads((done[0] / "alone" / part / TRAINING_FILE).read_text())
+        assert record["result"]["steps"] == steps
 
 
 def test_two_processes_train_as_one(done):
@@ -233,7 +205,7 @@ def test_two_processes_train_as_one(done):
 @pytest.mark.parametrize("weights", ["full", "sharded"])
 def test_two_launched_processes_train_as_one(weights, done, tiny_dataset, tiny_preset, tmp_path):
     words = arguments(
-        tiny_dataset, tiny_preset, tmp_path / "two", *RICH, *NO_DROPOUT, "spectrum.mask_ratio=0",
+        tiny_preset, tiny_dataset, tmp_path / "two", *RICH, *NO_DROPOUT, "spectrum.mask_ratio=0",
         extra=("--cache-dir", str(tmp_path / "cache"), "--studies", "none"),
     )  # fmt: skip
     launch = ["-m", "accelerate.commands.launch", "--num_processes", "2"]
@@ -257,8 +229,7 @@ def test_two_launched_processes_train_as_one(weights, done, tiny_dataset, tiny_p
 def check_two_processes(alone: Path, two: Path) -> None:
     processor = json.loads((two / "model" / "processor_config.json").read_text())
     assert processor["reads"] == "sentences"
-    metrics = json.loads((two / "metrics.json").read_text())
-    assert metrics["processes"] == 2
+    assert read_metrics(two)["processes"] == 2
     for folder in ("spectrum", "model"):
         one, other = weights(alone / folder), weights(two / folder)
         assert one.keys() == other.keys()

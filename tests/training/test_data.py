@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from datasets import Dataset, DatasetDict
+from stub_embedder import LengthEmbedder
 from tiny_dataset import SIZES, TEXT_DIM, make_dataset, rows
 
 import specclip_datasets
@@ -20,13 +21,6 @@ from specclip_training.data.pairs import (
 from specclip_training.data.writers import SEEN, rows_by_writer, rows_of_choice, unseen_writers
 from specclip_training.engine.draws import Draws
 from specclip_training.engine.presets import TextSettings
-
-
-@pytest.fixture(scope="module")
-def pairs(tiny_dataset, tmp_path_factory):
-    pairs = load_pairs(tiny_dataset, tmp_path_factory.mktemp("cache"))
-    embed_texts(pairs, TextSettings("no such embedder: never asked"))
-    return pairs
 
 
 def given(monkeypatch, **splits):
@@ -70,21 +64,14 @@ def test_the_datasets_own_embeddings_are_kept(pairs):
     assert not pairs.embedded_here
 
 
-class Counting:
-    """Embedder whose vectors hold the length of the text."""
-
-    name, dimension = "counting", TEXT_DIM
-
-    def embed(self, texts, *, progress=False):
-        return np.array([[len(t)] * TEXT_DIM for t in texts], dtype=np.float32)
-
-
 @pytest.fixture
 def counting(monkeypatch):
     import specclip_training.data.pairs
 
     monkeypatch.setattr(
-        specclip_training.data.pairs, "get_embedder", lambda spec, cache_dir: Counting()
+        specclip_training.data.pairs,
+        "get_embedder",
+        lambda spec, cache_dir: LengthEmbedder(TEXT_DIM),
     )
 
 
@@ -92,7 +79,7 @@ def test_texts_are_embedded_section_by_section_where_the_column_is_absent(tmp_pa
     pairs = load_pairs(make_dataset(tmp_path / "plain", embedded=False), tmp_path / "cache")
     embed_texts(pairs, TextSettings("offline"), cache_dir=tmp_path)
     assert pairs.embedded_here
-    assert pairs.texts.model == "counting"
+    assert pairs.texts.model == "lengths"
     lengths = pairs.texts.embeddings[:, ::TEXT_DIM]
     for row, entry in zip(lengths, pairs.texts.entries, strict=True):
         assert row.tolist() == [len(text or "") for text in entry["summary"].values()]
@@ -102,7 +89,7 @@ def test_sentences_are_embedded_anew(tiny_dataset, tmp_path, counting):
     pairs = load_pairs(tiny_dataset, tmp_path)
     embed_texts(pairs, TextSettings(reads="sentences"), cache_dir=tmp_path)
     assert pairs.texts.embeddings is None
-    assert pairs.texts.model == "counting"
+    assert pairs.texts.model == "lengths"
     assert "text_embedding of the dataset is ignored" in describe_texts(pairs)[1]
     known = pairs.texts.section_mask.sum(axis=1)
     assert np.array_equal(pairs.texts.sentences.lengths, known)  # a section is one sentence here

@@ -6,8 +6,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from run_chain import read_record, run_plan
+from run_chain import arguments, read_record, retrieval_of, run_plan
+from tiny_dataset import make_dataset
 
+from hf_specclip import SpecCLIPEnsembleModel
 from specclip_training.ensemble import select
 from specclip_training.stages.embedding import EmbeddedPairs
 
@@ -46,8 +48,8 @@ def combined(tiny_dataset, tiny_preset, tmp_path_factory):
     plan: dict[str, dict] = {}
 
     def run(name, output, *extra, command):
-        words = ["--config", tiny_preset, "--dataset", tiny_dataset, "--output", root / output]
-        words = [str(word) for word in (*words, "--cache-dir", root / "cache", *extra)]
+        extra = ("--cache-dir", root / "cache", *extra)
+        words = arguments(tiny_preset, tiny_dataset, root / output, extra=extra)
         plan[name] = {"command": command, "arguments": words}
 
     def align(name, *settings):
@@ -72,33 +74,19 @@ def test_exit_codes(combined):
     assert "name folders that training/align.py left" in errors
 
 
-def test_the_saved_ensemble_gives_the_measured_figures(combined, tiny_dataset, tmp_path):
-    from hf_specclip import SpecCLIPEnsembleModel, SpecCLIPIndex, SpecCLIPProcessor
-    from hf_specclip.evaluation import evaluate_retrieval
-    from specclip_training.data.pairs import load_pairs
-
+def test_the_saved_ensemble_gives_the_measured_figures(combined, pairs):
     folder = combined[0] / "search"
     record = json.loads((folder / "ensemble.json").read_text())
     model = SpecCLIPEnsembleModel.from_pretrained(folder / "ensemble").eval()
     assert record["shared_dim"] == model.config.shared_dim
     assert [member["weight"] for member in record["members"]] == pytest.approx(model.config.weights)
     assert sum(model.config.weights) == pytest.approx(1)
-    gallery = SpecCLIPIndex.load(folder / "ensemble" / "gallery")
-    extractor = SpecCLIPProcessor.from_pretrained(folder / "ensemble").feature_extractor
-    pairs = load_pairs(tiny_dataset, tmp_path)
-    with torch.no_grad():
-        for split, found in (("test", record["retrieval"]["spectrum_to_text"]),
-                             ("validation", record["selection"][-1])):  # fmt: skip
-            inputs = extractor(pairs.splits[split].spectra(slice(None)), return_tensors="pt")
-            spectra = model.get_spectrum_features(**inputs).pooler_output
-            known, owner = pairs.texts_of(split)
-            figures = evaluate_retrieval(
-                spectra, gallery.embeddings[known], owner, pairs.splits[split].groups,
-                n_bootstrap=50,
-            )["spectrum_to_text"]  # fmt: skip
-            for name in ("recall@1%", "recall@5%", "median_rank_fraction"):
-                expected = found[name]["value"] if split == "test" else found[name]
-                assert figures[name]["value"] == pytest.approx(expected, abs=1e-9), (split, name)
+    for split, found in (("test", record["retrieval"]["spectrum_to_text"]),
+                         ("validation", record["selection"][-1])):  # fmt: skip
+        figures = retrieval_of(model, folder / "ensemble", pairs, split)["spectrum_to_text"]
+        for name in ("recall@1%", "recall@5%", "median_rank_fraction"):
+            expected = found[name]["value"] if split == "test" else found[name]
+            assert figures[name]["value"] == pytest.approx(expected, abs=1e-9), (split, name)
     steps = [step["mean_log_rank"] for step in record["selection"]]
     assert steps == sorted(steps, reverse=True)
 
@@ -111,9 +99,7 @@ def test_an_ensemble_of_one_run_measures_what_the_run_did(combined):
     assert [member["model"] for member in record["members"]] == ["other/model"]
 
 
-def test_models_of_another_dataset_are_refused(combined, tiny_dataset, tmp_path):
-    from tiny_dataset import make_dataset
-
+def test_models_of_another_dataset_are_refused(combined, tmp_path):
     from specclip_training.data.pairs import embed_texts, load_pairs
     from specclip_training.engine.checkpoint import CheckpointError
     from specclip_training.engine.presets import TextSettings

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from accelerate import Accelerator
 from expert_data import QUICK
 from study_rows import invented_split
+from tiny_dataset import make_run
 
 from hf_specclip import VARIABLES, SpecCLIPMoEForRegression
 from hf_specclip.models.spectrum_input_specclip import GLOBALS
@@ -40,15 +40,10 @@ def split(name: str, n: int) -> SplitRepresentations:
     return dataclasses.replace(rows, features=features, targets=targets, lower=lower, upper=upper)
 
 
-def run_in(folder: Path, name: str = "best", seed: int = 0) -> Run:
-    preset = dataclasses.replace(Preset(), name=name)
-    preset = dataclasses.replace(
-        preset, evaluation=dataclasses.replace(preset.evaluation, n_bootstrap=50)
-    )
-    return Run(
-        preset=preset, dataset="none", output=folder, seed=seed, max_steps=None, cache_dir=None,
-        accelerator=Accelerator(cpu=True), command="",
-    )  # fmt: skip
+def run_in(folder: Path, seed: int = 0) -> Run:
+    evaluation = dataclasses.replace(Preset().evaluation, n_bootstrap=50)
+    preset = dataclasses.replace(Preset(), name="best", evaluation=evaluation)
+    return make_run(folder, preset, seed=seed)
 
 
 @pytest.fixture(scope="module")

@@ -161,17 +161,16 @@ def test_evaluate_refuses_splits_without_rows(tiny_run, tmp_path, capsys):
     assert "has no rows in validation" in capsys.readouterr().err
 
 
-def test_parts_of_train_are_nested_and_take_the_groups_in_turn(tiny_dataset):
-    pairs = load_pairs(tiny_dataset)
+def test_parts_of_train_are_nested_and_take_the_groups_in_turn(pairs):
+    def rows_of(part):
+        return set(part.splits["train"].table["obsid"].to_pylist())
+
     parts = {size: part_of(pairs, size, seed=3) for size in (10, 30, 60)}
-    ids = {
-        size: set(part.splits["train"].table["obsid"].to_pylist()) for size, part in parts.items()
-    }
-    assert ids[10] < ids[30] < ids[60]
+    assert rows_of(parts[10]) < rows_of(parts[30]) < rows_of(parts[60])
     groups = len(set(pairs.splits["train"].groups))
     assert len(set(parts[30].splits["train"].groups)) == min(30, groups)
     assert len({part.fingerprint for part in parts.values()}) == 3
-    assert set(part_of(pairs, 10, seed=4).splits["train"].table["obsid"].to_pylist()) != ids[10]
+    assert rows_of(part_of(pairs, 10, seed=4)) != rows_of(parts[10])
 
 
 def test_default_names_the_bundled_model():

@@ -1,19 +1,10 @@
 """Random split over pairs: leakage, labels, and everything else unchanged."""
 
 import numpy as np
-import pytest
 from tiny_dataset import SIZES
 
-from specclip_training.data.pairs import SPLITS, embed_texts, load_pairs
-from specclip_training.engine.presets import TextSettings
+from specclip_training.data.pairs import SPLITS
 from specclip_training.studies.pair_split import leaky_section, leaky_split, shared_with_train
-
-
-@pytest.fixture(scope="module")
-def pairs(tiny_dataset, tmp_path_factory):
-    pairs = load_pairs(tiny_dataset, tmp_path_factory.mktemp("cache"))
-    embed_texts(pairs, TextSettings())
-    return pairs
 
 
 def rows_of(pairs):

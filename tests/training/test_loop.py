@@ -53,25 +53,22 @@ def runs(tmp_path_factory):
 def make_runs(root: Path) -> None:
     plan, expected = [], []
 
-    def run(name, *options, processes=1, code=0):
+    def run(name, processes=1, code=0, **options):
         # Nine rows in a batch of two processes: four for one, five for the other.
-        options = (
-            ["--dropout", "0.3", *options] if processes == 1 else ["--batch-size", "9", *options]
-        )
-        plan.append((partial(toy.main, [str(root / name), *options]), processes))
+        options |= {"dropout": 0.3} if processes == 1 else {"batch_size": 9}
+        plan.append((partial(toy.train, root / name, **options), processes))
         expected.append(code)
 
     run("whole")
-    kills = {f"step-{n}": ("--kill-at-step", str(n)) for n in KILL_STEPS}
-    kills |= {f"write-{n}": ("--kill-in-write", str(n)) for n in KILL_WRITES}
+    kills = {f"step-{n}": {"kill_at_step": n} for n in KILL_STEPS}
+    kills |= {f"write-{n}": {"kill_in_write": n} for n in KILL_WRITES}
     for name, kill in kills.items():
-        run(name, *kill, code=KILLED)
+        run(name, code=KILLED, **kill)
         run(name)
     run("two", processes=2)
     # The first process reports that the second one was killed.
-    kill = ("--kill-at-step", "7", "--kill-process", "1")
-    run("two-killed", *kill, processes=2, code=2)
-    run("two-resumed", *kill, processes=2, code=2)
+    for name in ("two-killed", "two-resumed"):
+        run(name, processes=2, code=2, kill_at_step=7, kill_process=1)
     run("two-resumed", processes=2)
 
     def work() -> None:
@@ -220,9 +217,7 @@ def test_draws_depend_on_the_place_in_the_whole_batch_alone():
     whole = [Draws(1, "align", 5).row(i).random(4) for i in range(8)]
     second_half = [Draws(1, "align", 5, first=4).row(i).random(4) for i in range(4)]
     assert np.array_equal(whole[4:], second_half)
-    others = [
-        Draws(2, "align", 5), Draws(1, "spectrum", 5), Draws(1, "align", 6)
-    ]  # fmt: skip
+    others = [Draws(2, "align", 5), Draws(1, "spectrum", 5), Draws(1, "align", 6)]
     values = {tuple(d.row(0).random(4)) for d in [Draws(1, "align", 5), *others]}
     values |= {tuple(Draws(1, "align", 5).row(0, use=1).random(4))}
     assert len(values) == 5

@@ -2,11 +2,9 @@
 
 import numpy as np
 import pytest
-from accelerate import Accelerator
-from tiny_dataset import RICH, SIZES, TEXT_DIM
+from tiny_dataset import RICH, SIZES, TEXT_DIM, make_run
 
 from specclip_training.data.pairs import embed_texts, load_pairs
-from specclip_training.engine.commands import Run
 from specclip_training.engine.presets import load_preset
 from specclip_training.stages.alignment import align
 from specclip_training.stages.pretraining import pretrain
@@ -15,16 +13,9 @@ from specclip_training.studies.representations import REPRESENTATIONS, RunRepres
 
 @pytest.fixture(scope="module", params=[[], RICH], ids=["frozen", "trained along"])
 def representations(request, tiny_dataset, tiny_preset, tmp_path_factory):
-    run = Run(
-        preset=load_preset(tiny_preset, request.param),
-        dataset=str(tiny_dataset),
-        output=tmp_path_factory.mktemp("run"),
-        seed=0,
-        max_steps=6,
-        cache_dir=tmp_path_factory.mktemp("cache"),
-        accelerator=Accelerator(cpu=True),
-        command="",
-    )
+    folder, cache = tmp_path_factory.mktemp("run"), tmp_path_factory.mktemp("cache")
+    preset = load_preset(tiny_preset, request.param)
+    run = make_run(folder, preset, dataset=str(tiny_dataset), max_steps=6, cache_dir=cache)
     pairs = load_pairs(run.dataset, run.cache_dir)
     embed_texts(pairs, run.preset.text)
     pretrain(run, pairs)

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from accelerate import Accelerator
 
 from specclip_datasets.contract import list_array
 from specclip_datasets.folder import write_dataset
 from specclip_datasets.info import SpecCLIPDatasetInfo
+from specclip_training.engine.commands import Run
+from specclip_training.engine.presets import Preset
 
 TEXT_DIM = 6
 SIZES = {"train": 60, "calibration": 4, "validation": 20, "test": 20}
@@ -72,6 +75,12 @@ def rows(n: int, split: str, *, embedded: bool, seed: int = 0) -> pa.Table:
         )
         table["text_embedding"] = list_array(vectors.astype(np.float32))
     return pa.table(table)
+
+
+def make_run(output: Path, preset: Preset, **changes) -> Run:
+    """Return a run of this process alone."""
+    settings = {"dataset": "none", "seed": 0, "max_steps": None, "cache_dir": None, "command": ""}
+    return Run(preset, output=output, accelerator=Accelerator(cpu=True), **settings | changes)
 
 
 def make_dataset(folder: Path, *, embedded: bool = True, sizes: dict = SIZES) -> Path:

@@ -1,10 +1,7 @@
-"""A small regression task for the loop, and a program that trains it and may kill itself.
+"""A small regression task for the loop, and a training of it that may kill its own process."""
 
-It leaves `weights.safetensors` and `summary.json` in its folder.
-"""
-
-import argparse
 import dataclasses
+import itertools
 import json
 import os
 import signal
@@ -78,57 +75,41 @@ class Toy:
         return {"loss": map_rows(accelerator, loss, self.n_rows, batch_size=7).mean().item()}
 
 
-def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--kill-at-step", type=int)
-    parser.add_argument("--kill-process", type=int, default=0)
-    parser.add_argument("--kill-in-write", type=int)
-    parser.add_argument("--batch-size", type=int, default=SETTINGS.batch_size)
-    parser.add_argument("--dropout", type=float, default=0.0)
-    options = parser.parse_args(arguments)
-    options.folder.mkdir(exist_ok=True)
+def train(
+    folder: Path, kill_at_step=None, kill_process=0, kill_in_write=None, batch_size=8, dropout=0.0
+) -> None:
+    """Train; leave `weights.safetensors` and `summary.json` in the folder.
 
-    def die():
-        os.kill(os.getpid(), signal.SIGKILL)
+    Args:
+        kill_at_step: step in which the process of the number `kill_process` ends.
+        kill_in_write: number of calls that force a file to disk before the process ends.
+    """
+    folder.mkdir(exist_ok=True)
+    accelerator, task = Accelerator(cpu=True), Toy(dropout)
+    real_batch, real_fsync, written = task.batch, os.fsync, itertools.count()
 
-    accelerator, killed = Accelerator(cpu=True), options.kill_process
-    task = Toy(options.dropout)
-    if options.kill_at_step is not None:
-        real_batch = task.batch
+    def batch(rows, draws):
+        if draws.step == kill_at_step and accelerator.process_index == kill_process:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real_batch(rows, draws)
 
-        def batch(rows, draws):
-            if draws.step == options.kill_at_step and accelerator.process_index == killed:
-                die()
-            return real_batch(rows, draws)
+    def fsync(descriptor):
+        if next(written) == kill_in_write:
+            os.kill(os.getpid(), signal.SIGKILL)
+        real_fsync(descriptor)
 
-        task.batch = batch
-    if options.kill_in_write is not None:
-        left, real_fsync = options.kill_in_write, os.fsync
-
-        def fsync(descriptor):
-            nonlocal left
-            left -= 1
-            if left < 0:
-                die()
-            real_fsync(descriptor)
-
-        os.fsync = fsync
-    folder = CheckpointFolder(options.folder / "ckpt", {"seed": 0})
-    settings = dataclasses.replace(SETTINGS, batch_size=options.batch_size)
+    task.batch, os.fsync = batch, fsync
+    checkpoints = CheckpointFolder(folder / "ckpt", {"seed": 0})
+    settings = dataclasses.replace(SETTINGS, batch_size=batch_size)
     try:
-        result = fit(accelerator, task, settings, seed=0, checkpoints=folder, progress=False)
+        result = fit(accelerator, task, settings, seed=0, checkpoints=checkpoints, progress=False)
     except TrainingError as error:  # as specclip_training.engine.commands.call shows it
         print(f"[process {accelerator.process_index}] error: {error}", file=sys.stderr, flush=True)
         sys.exit(2)
     if accelerator.is_main_process:
-        save_file(task.model.state_dict(), options.folder / "weights.safetensors")
-        summary = {
-            "processes": accelerator.num_processes,
-            "steps": result.steps,
-            "history": result.history,
-            "taken_here": len(task.seen),
-        }
-        (options.folder / "summary.json").write_text(json.dumps(summary))
+        save_file(task.model.state_dict(), folder / "weights.safetensors")
+        summary = {"steps": result.steps, "history": result.history, "taken_here": len(task.seen)}
+        summary["processes"] = accelerator.num_processes
+        (folder / "summary.json").write_text(json.dumps(summary))
     accelerator.wait_for_everyone()
     accelerator.end_training()
