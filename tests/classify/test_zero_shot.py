@@ -4,16 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from stub_embedder import unit
 
 from hf_specclip import ZeroShotClasses
 from hf_specclip.classify.prompts import TEMPLATES, class_prompts
 from hf_specclip.classify.zero_shot import calibration_error, fit_temperature
 from hf_specclip.errors import FileFormatError
 from hf_specclip.literature import SECTIONS, class_names
-
-
-def unit(vectors):
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -203,6 +202,10 @@ def test_only_datasets_are_replaced(folder, splits, tmp_path):
     write_dataset(out, splits, replace(INFO, seed=9), overwrite=True)
     assert json.loads((out / "specclip_dataset.json").read_text())["seed"] == 9
     assert sorted(path.name for path in tmp_path.iterdir()) == ["set", "thesis"]
+    (out / "my_notes.txt").write_text("keep")
+    with pytest.raises(DatasetFolderError, match=r"my_notes\.txt"):
+        write_dataset(out, splits, INFO, overwrite=True)
+    assert (out / "my_notes.txt").read_text() == "keep"
 
 
 def test_damaged_folders_are_named(folder, splits, tmp_path):
@@ -268,14 +271,6 @@ def test_too_few_groups_for_four_splits_still_load(splits, tmp_path):
         write_dataset(tmp_path / "none", {}, INFO)
 
 
-def test_overwriting_deletes_nothing_of_others(splits, tmp_path):
-    target = write_dataset(tmp_path / "mine", splits, INFO)
-    (target / "my_notes.txt").write_text("keep")
-    with pytest.raises(DatasetFolderError, match=r"my_notes\.txt"):
-        write_dataset(target, splits, INFO, overwrite=True)
-    assert (target / "my_notes.txt").read_text() == "keep"
-
-
 def test_rows_that_others_wrote_are_checked(folder, tmp_path):
     """Right types are not yet right values."""
     copy = shutil.copytree(folder, tmp_path / "copy")
@@ -284,24 +279,3 @@ def test_rows_that_others_wrote_are_checked(folder, tmp_path):
     pq.write_table(replaced(table, "exposure", [float("nan")] * len(table)), path)
     with pytest.raises(ContractError, match="exposure"):
         read_dataset(copy)
-
-
-def test_folders_of_the_same_name_are_read_as_they_are(splits, tmp_path, monkeypatch):
-    """`datasets` files its copy of a folder under the folder's name."""
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-    fewer = {name: part.slice(0, len(part) - 1) for name, part in splits.items()}
-    contents = {"one": splits, "other": fewer}
-    for place, content in contents.items():
-        (tmp_path / place).mkdir()
-        write_dataset(tmp_path / place / "set", content, INFO)
-    for place, content in contents.items():
-        for folder in (Path("set"), tmp_path / place / "set"):
-            monkeypatch.chdir(tmp_path / place)
-            loaded, _ = load(folder)
-            assert {name: len(part) for name, part in loaded.items()} == {
-                name: len(part) for name, part in content.items()
-            }
-    out = write_dataset(tmp_path / "one" / "set", fewer, INFO, overwrite=True)
-    assert len(read_dataset(out)[0]["train"]) == len(fewer["train"])
-    assert not (tmp_path / "cache").exists()

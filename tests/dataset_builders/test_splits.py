@@ -59,19 +59,27 @@ def test_a_survey_links_nothing_and_a_smaller_paper_does():
     assert set(paper) == {"S0"}
 
 
-def test_links_chain_over_different_kinds():
-    groups = assign_groups(
-        ["A", "B", "C", "D", "D", "E"],
-        [1, 1, 2, 3, 4, 5],
-        [None, "M1", "M1", None, None, None],
-        [[], [], ["p"], ["p"], [], ["q"]],
-    )
-    assert list(groups) == ["A", "A", "A", "A", "A", "E"]
+@pytest.mark.parametrize(
+    ("hosts", "papers", "own", "groups"),
+    [
+        # A chain over a host and a paper, of A, B and C.
+        ([None, "M1", "M1", None], [["o"], ["o"], ["p"], ["p"]], None, "AAAA"),
+        ([None, "M1", "M1", None], [[], [], ["p"], ["p"]], None, "ABBB"),
+        (["X", None, None, None], [[], ["X"], [], []], None, "ABCD"),  # a host and a paper X
+        (["NGC0253", "ngc 253", None, None], [[]] * 4, None, "AACD"),  # spellings of a host
+        ([None] * 4, [[], ["p"], ["p"], []], ["x", "x", "y", "z"], "AAAD"),  # a catalogue's groups
+    ],
+)
+def test_links_chain_over_different_kinds(hosts, papers, own, groups):
+    found = assign_groups(list("ABCD"), [1, 2, 3, 4], hosts, papers, catalogue_groups=own)
+    numbers = np.unique(found, return_inverse=True)[1]
+    same = np.array(list(groups))
+    np.testing.assert_array_equal(numbers[:, None] == numbers, same[:, None] == same)
 
 
-def test_a_host_and_a_paper_of_one_name_are_two_things():
-    groups = assign_groups(["A", "B"], [1, 2], ["X", None], [[], ["X"]])
-    assert list(groups) == ["A", "B"]
+def test_detections_of_a_source_and_sources_of_an_observation_are_one_group():
+    nothing = [None] * 5, [[]] * 5
+    assert list(assign_groups(list("ABCCD"), [1, 1, 2, 3, 3], *nothing)) == list("AACCC")
 
 
 def test_papers_of_detections_of_one_source_count_once():
@@ -113,17 +121,3 @@ def test_shares_must_name_the_four_splits_and_add_up():
     shares = {"train": 0.5, "calibration": 0.1, "validation": 0.1, "test": 0.1}
     with pytest.raises(ValueError, match="add up"):
         split_groups(["a"], fractions=shares)
-
-
-def test_spellings_of_a_host_are_one_host():
-    groups = assign_groups(["A", "B"], [1, 2], ["NGC0253", "ngc 253"], [[], []])
-    assert groups[0] == groups[1]
-
-
-def test_groups_of_others_are_kept_whole_and_joined_by_what_they_share():
-    own = ["x", "x", "y", "z"]
-    papers = [[], ["p"], ["p"], []]
-    groups = assign_groups(
-        ["A", "B", "C", "D"], [1, 2, 3, 4], [None] * 4, papers, catalogue_groups=own
-    )
-    assert groups[0] == groups[1] == groups[2] != groups[3]

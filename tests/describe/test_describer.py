@@ -5,17 +5,14 @@ import io
 import json
 import shutil
 from html.parser import HTMLParser
-from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from astropy.table import Table
 from chandra_pha import write_pha, write_spectra
 
 from hf_specclip import (
     Describer,
-    IndexFilter,
     OutlierRows,
     SpecCLIPFeatureExtractor,
     SpecCLIPIndex,
@@ -26,7 +23,6 @@ from hf_specclip import (
     read_spectrum,
 )
 from hf_specclip.describe.html import render_page
-from hf_specclip.describe.table import descriptions_table
 from hf_specclip.spectra.fitting.result import FitResult, FittedParameter, ModelFit
 
 
@@ -147,27 +143,6 @@ def test_map_positions(describer, description):
     assert apart < 0.2 * np.linalg.norm(high - low)
 
 
-def test_search_by_words_and_by_name(describer):
-    hits = describer.search("a low-mass X-ray binary", top_k=4).hits
-    assert [hit.rank for hit in hits] == [1, 2, 3, 4]
-    assert all(a.score >= b.score for a, b in pairwise(hits))
-    assert {hit.source_class for hit in hits} == {"LMXB"}
-    papers = describer.search("a quasar", kind="papers", top_k=3)
-    assert len(papers) == 3
-    assert papers.hits[0].papers[0].title
-    only = describer.search("a star", where=IndexFilter(classes=["lmxb"], counts=(300, None)))
-    assert only
-    assert {hit.source_class for hit in only} == {"LMXB"}
-    assert min(each.counts for hit in only for each in hit.observations) >= 300
-    near = describer.similar_to(hits[0].name, top_k=3)
-    assert hits[0].name not in {hit.name for hit in near}
-    with pytest.raises(KeyError, match="is not among"):
-        describer.similar_to("2CXO J000000.0+000000")
-    assert describer.search("  ").question.refusal
-    with pytest.raises(ValueError, match="shorten"):
-        describer.search("x" * 30_000)
-
-
 def test_classes_named_by_the_user(describer, files):
     [shares] = describer.classify([files[0]], classes=["LMXB", "an exploding star"])
     assert set(shares) == {"LMXB", "an exploding star"}
@@ -203,20 +178,6 @@ def test_the_fit_stands_beside_the_prediction(description):
     line = next(line for line in str(described).splitlines() if "powlaw_gamma" in line)
     assert line.endswith("fit 1.71 (1.6 – 1.82)")
     assert "<td>1.71 (1.6 – 1.82)</td>" in described.to_html()
-
-
-@pytest.mark.parametrize("kind", ["ascii.ecsv", "votable"])
-def test_tables_round_trip(describer, files, kind, tmp_path):
-    table = descriptions_table(describer.describe_many(files))
-    path = tmp_path / "table"
-    table.write(path, format=kind)
-    again = Table.read(path, format=kind)
-    assert again.colnames == table.colnames
-    assert len(again) == 3
-    np.testing.assert_allclose(again["hard_hs"], table["hard_hs"], rtol=1e-6)
-    assert again["exposure"].unit == "s"
-    assert "var_sigma_b" not in again.colnames
-    assert list(again["class"]) == list(table["class"])
 
 
 class _Tags(HTMLParser):

@@ -35,6 +35,7 @@ def test_two_folders_of_the_same_name_give_their_own_rows(card, tmp_path, monkey
         monkeypatch.chdir(tmp_path / place)
         assert read_splits("set")["train"]["value"][:] == [number]
         assert read_splits(tmp_path / place / "set")["train"]["value"][:] == [number]
+    assert not (tmp_path / "cache").exists()
 
 
 def test_files_of_a_split_are_joined_in_order(tmp_path):

@@ -1,23 +1,22 @@
 """Cache of text embeddings: reuse, kills, separate models, damaged files."""
 
-import os
 import signal
 import sqlite3
-import subprocess
-import sys
-import textwrap
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 from embeddings_server import DIMENSION, true_vector
+from worker import fork_worker
 
-from hf_specclip.literature import CachedEmbedder, CacheError, EmbeddingError, default_cache_dir
+from hf_specclip.literature import (
+    CachedEmbedder,
+    CacheError,
+    EmbeddingError,
+    OpenAIEmbedder,
+    default_cache_dir,
+)
 from hf_specclip.literature.embedders.cache import CACHE_FILE
-
-HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
 
 
 class Counting:
@@ -33,20 +32,6 @@ class Counting:
 
 def expected(texts, dimension=DIMENSION):
     return np.stack([true_vector(text, dimension) for text in texts]).astype(np.float16)
-
-
-def start(script, *arguments):
-    """A Python process of its own, away from this one's environment of keys and caches."""
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{HERE}", "OMP_NUM_THREADS": "1"}
-    environment.pop("OPENAI_API_KEY", None)
-    environment.pop("OPENAI_BASE_URL", None)
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def test_a_text_is_computed_once_in_a_call_and_over_calls(tmp_path):
@@ -167,15 +152,14 @@ def test_where_the_cache_is(monkeypatch, tmp_path):
     assert default_cache_dir() == tmp_path / ".cache" / "hf_specclip"
 
 
-EMBED_OVER_HTTP = """
-    import sys
-    import numpy as np
-    from hf_specclip.literature import CachedEmbedder, OpenAIEmbedder
+def embed_apart(server, folder, texts, output):
+    """Embed texts over HTTP in a process of its own, and save the vectors."""
 
-    base_url, folder, number, output = sys.argv[1:]
-    embedder = CachedEmbedder(OpenAIEmbedder("tiny", base_url=base_url, batch_size=8), folder)
-    np.save(output, embedder.embed([f"text {i}" for i in range(int(number))]))
-"""
+    def work():
+        embedder = OpenAIEmbedder("tiny", base_url=server.base_url, batch_size=8)
+        np.save(output, CachedEmbedder(embedder, folder).embed(texts))
+
+    return fork_worker(work)
 
 
 def test_killed_at_any_moment_it_goes_on_where_it_was(server, tmp_path):
@@ -187,36 +171,32 @@ def test_killed_at_any_moment_it_goes_on_where_it_was(server, tmp_path):
     moments = [(1, 0.0), (2, 0.035), (3, 0.06)]
     for requests, wait in moments:
         before = len(server.requests)
-        process = start(EMBED_OVER_HTTP, server.base_url, tmp_path, len(texts), output)
-        deadline = time.monotonic() + 60
-        while len(server.requests) < before + requests and time.monotonic() < deadline:
+        process = embed_apart(server, tmp_path, texts, output)
+        while len(server.requests) < before + requests and process.is_alive():
             time.sleep(0.001)
         time.sleep(wait)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-    process = start(EMBED_OVER_HTTP, server.base_url, tmp_path, len(texts), output)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+    process = embed_apart(server, tmp_path, texts, output)
+    process.join()
+    assert process.exitcode == 0
     np.testing.assert_array_equal(np.load(output), expected(texts))
     assert set(server.texts) == set(texts)
     # Each kill repeats at most the batch in flight.
     assert len(server.texts) - len(texts) <= 8 * len(moments)
-    assert sum(len(body["input"]) for body in server.bodies[:6]) < len(
-        texts
-    )  # the kills came in the middle
+    # The kills came in the middle.
+    assert sum(len(body["input"]) for body in server.bodies[:6]) < len(texts)
 
 
 def test_processes_that_start_together_pay_once(server, tmp_path):
     server.delay = 0.02
     texts = [f"text {i}" for i in range(64)]
     outputs = [tmp_path / f"{i}.npy" for i in range(3)]
-    running = [
-        start(EMBED_OVER_HTTP, server.base_url, tmp_path, len(texts), out) for out in outputs
-    ]
+    running = [embed_apart(server, tmp_path, texts, out) for out in outputs]
     for process in running:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
+        process.join()
+        assert process.exitcode == 0
     for out in outputs:
         np.testing.assert_array_equal(np.load(out), expected(texts))
     assert sorted(server.texts) == sorted(texts)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from stub_embedder import LengthEmbedder
 
 from hf_specclip.literature import SENTENCE_NUMBERS, SentenceSets, embed_sentences
 from hf_specclip.literature.sentence_sets import MAX_SENTENCES
@@ -14,26 +15,13 @@ SUMMARIES = [
 ]
 
 
-class Lengths:
-    """Vectors of two numbers, and the texts that were asked for."""
-
-    name, dimension = "lengths", 2
-
-    def __init__(self):
-        self.asked = []
-
-    def embed(self, texts, *, progress=False):
-        self.asked += texts
-        return np.array([[len(text), 1.0] for text in texts], np.float32)
-
-
 @pytest.fixture
 def sets() -> SentenceSets:
-    return embed_sentences(SUMMARIES, Lengths())
+    return embed_sentences(SUMMARIES, LengthEmbedder())
 
 
 def test_each_distinct_sentence_is_embedded_once():
-    embedder = Lengths()
+    embedder = LengthEmbedder()
     sets = embed_sentences(SUMMARIES, embedder)
     assert embedder.asked == [
         "A quasar.",
@@ -81,14 +69,14 @@ def test_features_are_means_over_the_sentences(sets):
 
 
 def test_a_section_may_be_called_text():
-    sets = embed_sentences([{"text": "A quasar."}], Lengths(), sections=["text"])
+    sets = embed_sentences([{"text": "A quasar."}], LengthEmbedder(), sections=["text"])
     assert sets.sections.tolist() == [0]
 
 
 def test_long_texts_end_at_a_limit_and_no_text_is_no_problem():
     long = " ".join(f"It has {i} counts." for i in range(200))
-    assert embed_sentences([{"text": long}], Lengths()).lengths.tolist() == [MAX_SENTENCES]
-    nothing = embed_sentences([{}, {"text": None}], Lengths())
+    assert embed_sentences([{"text": long}], LengthEmbedder()).lengths.tolist() == [MAX_SENTENCES]
+    nothing = embed_sentences([{}, {"text": None}], LengthEmbedder())
     assert nothing.batch([0, 1])["sentence_mask"].tolist() == [[False], [False]]
     assert nothing.features().shape == (2, 2 + SENTENCE_NUMBERS)
 
@@ -96,7 +84,7 @@ def test_long_texts_end_at_a_limit_and_no_text_is_no_problem():
 def test_sentences_that_name_the_source_are_marked():
     text = "Our survey has 80 sources. J0642+4904 is hard, as is CXO J1844−3523. 3C 273 is bright."
     names = [["2CXO J064225.1+490403"], ["2CXO J184401.2-352311", "3C 273"], []]
-    sets = embed_sentences([{"text": text}] * 3, Lengths(), names=names)
+    sets = embed_sentences([{"text": text}] * 3, LengthEmbedder(), names=names)
     marks = sets.take([1, 2, 0]).batch([0, 1, 2])["sentence_numbers"][..., -2:]
     assert marks[..., 0].tolist() == [[0, 1, 1], [0, 0, 0], [0, 1, 0]]
     assert marks[..., 1].tolist() == [[1, 1, 1], [0, 0, 0], [0, 0, 0]]  # one names it twice

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from stub_embedder import StubEmbedder
 
 from hf_specclip.literature import SECTIONS, embed_summaries, section_mask
 
@@ -13,19 +14,6 @@ SUMMARIES = [
 ]
 
 
-class Letters:
-    """A vector of three numbers that tells texts apart."""
-
-    name, dimension = "letters", 3
-
-    def __init__(self):
-        self.asked = []
-
-    def embed(self, texts, *, progress=False):
-        self.asked += texts
-        return np.array([[len(t), ord(t[0]), ord(t[-2])] for t in texts], dtype=np.float32)
-
-
 def test_sections_are_those_of_the_model():
     from hf_specclip.models.variables_specclip import SECTIONS as OF_THE_MODEL
 
@@ -33,14 +21,14 @@ def test_sections_are_those_of_the_model():
 
 
 def test_sections_stand_in_order_with_zeros_for_the_absent():
-    embedder = Letters()
+    embedder = StubEmbedder(dimension=3)
     vectors = embed_summaries(SUMMARIES, embedder)
     assert vectors.dtype == np.float32
     assert vectors.shape == (4, 9)
     for row, summary in enumerate(SUMMARIES):
         for column, section in enumerate(SECTIONS):
             text = (summary.get(section) or "").strip()
-            wanted = Letters().embed([text])[0] if text else np.zeros(3)
+            wanted = StubEmbedder(dimension=3).embed([text])[0] if text else np.zeros(3)
             np.testing.assert_array_equal(vectors[row, 3 * column : 3 * column + 3], wanted)
     assert len(embedder.asked) == len(set(embedder.asked)) == 5
 
@@ -55,7 +43,7 @@ def test_mask_marks_what_is_there():
 
 
 def test_nothing_to_embed_asks_nothing():
-    embedder = Letters()
+    embedder = StubEmbedder(dimension=3)
     assert embed_summaries([{}, {"identity": None}], embedder).tolist() == [[0.0] * 9] * 2
     assert embed_summaries([], embedder).shape == (0, 9)
     assert section_mask([]).shape == (0, 3)

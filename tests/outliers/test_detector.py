@@ -9,6 +9,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
+from stub_embedder import unit
 
 from hf_specclip.errors import FileFormatError
 from hf_specclip.outliers.detector import SpecCLIPOutlierDetector
@@ -17,10 +18,6 @@ from hf_specclip.outliers.isolation_forest import IsolationForestArrays
 from hf_specclip.outliers.rows import DETECTORS, OutlierRows
 
 CENTRES = np.random.default_rng(99).normal(size=(6, 16))
-
-
-def unit(vectors):
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def population(n=400, seed=0, odd=0):

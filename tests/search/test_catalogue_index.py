@@ -1,31 +1,30 @@
 """Index of a catalogue of Parquet files: exact and approximate search, and stale indexes."""
 
-import builtins
 import json
+import sys
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from stub_embedder import unit
 
 from hf_specclip.errors import FileFormatError
 from hf_specclip.search.catalogue import CatalogueIndex
+from specclip_datasets.contract import list_array
 
 
 @pytest.fixture
 def vectors():
-    vectors = np.random.default_rng(0).normal(size=(900, 8)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit(np.random.default_rng(0).normal(size=(900, 8)).astype(np.float32))
 
 
 @pytest.fixture
 def folder(vectors, tmp_path):
     for number, part in enumerate(np.split(vectors, 3)):
-        column = pa.FixedSizeListArray.from_arrays(pa.array(part.reshape(-1)), 8)
         names = [f"s{300 * number + i}" for i in range(300)]
-        pq.write_table(
-            pa.table({"source_name": names, "embedding": column}), tmp_path / f"p{number}.parquet"
-        )
+        table = pa.table({"source_name": names, "embedding": list_array(part)})
+        pq.write_table(table, tmp_path / f"p{number}.parquet")
     return tmp_path
 
 
@@ -65,14 +64,7 @@ def test_all_cells_are_probed_where_fewer_do_not_suffice(folder, vectors, monkey
 
 
 def test_without_faiss_exact_search_remains(folder, vectors, monkeypatch):
-    real_import = builtins.__import__
-
-    def import_without_faiss(name, *rest):
-        if name == "faiss":
-            raise ImportError(name)
-        return real_import(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", import_without_faiss)
+    monkeypatch.setitem(sys.modules, "faiss", None)
     index = CatalogueIndex.build(folder)
     assert index.search(vectors[3], top_k=1)[1].tolist() == [[3]]
     with pytest.raises(ImportError, match="pip install"):

@@ -29,17 +29,6 @@ def index():
     return SpecCLIPIndex(entries(50), vectors)
 
 
-def test_search_equals_brute_force(index):
-    queries = np.random.default_rng(1).normal(size=(7, 8)).astype(np.float32)
-    unit = queries / np.linalg.norm(queries, axis=1, keepdims=True)
-    similarity = unit @ index.embeddings.T
-    for row, hits in zip(similarity, index.search(queries, top_k=5), strict=True):
-        expected = np.argsort(-row, kind="stable")[:5]
-        assert [hit.entry["id"] for hit in hits] == [f"text-{i}" for i in expected]
-        assert [hit.rank for hit in hits] == [1, 2, 3, 4, 5]
-        np.testing.assert_allclose([hit.score for hit in hits], row[expected], rtol=1e-5)
-
-
 @pytest.mark.parametrize("at_once", [3, 1000])
 def test_equal_scores_keep_the_order_of_the_index(monkeypatch, at_once):
     monkeypatch.setattr("hf_specclip.search.nearest.SCORES_AT_ONCE", at_once)

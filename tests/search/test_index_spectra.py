@@ -6,6 +6,7 @@ import struct
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from stub_embedder import unit
 
 from hf_specclip import IndexFilter, SpecCLIPIndex
 from hf_specclip.describe.inputs import stored_spectrum
@@ -15,10 +16,6 @@ from hf_specclip.search.map import compute_map, interpolate_map
 from hf_specclip.search.names import normalise_name
 
 N, D = 40, 6
-
-
-def unit(vectors):
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
 @pytest.fixture
@@ -89,8 +86,10 @@ def test_both_directions_and_both_kinds(index, rows):
         (texts[2], texts, "papers"),
     ):
         expected = np.argsort(-(bank @ query), kind="stable")[:4]
-        hits = index.search(query, 4, kind=kind)[0]
+        _, hits = index.search(np.stack([-query, 3 * query]), 4, kind=kind)
         assert [hit.row for hit in hits] == expected.tolist()
+        assert [hit.rank for hit in hits] == [1, 2, 3, 4]
+        np.testing.assert_allclose([hit.score for hit in hits], bank[expected] @ query, rtol=1e-5)
         assert [hit.entry for hit in hits] == [index.part(kind).entries[i] for i in expected]
     with pytest.raises(ValueError, match="papers, spectra"):
         index.search(spectra[0], kind="books")

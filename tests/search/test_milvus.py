@@ -4,18 +4,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from stub_embedder import unit
 
 from hf_specclip import IndexFilter, SpecCLIPIndex
 from hf_specclip.search.catalogue import CatalogueIndex
 from hf_specclip.search.milvus import MilvusIndex
+from specclip_datasets.contract import list_array
 
 pytest.importorskip("pymilvus", reason="pymilvus is not installed")
 pytest.importorskip("milvus_lite", reason="Milvus Lite is not installed")
 N, D = 60, 8
-
-
-def unit(vectors):
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +106,9 @@ def test_bad_queries_and_collections_are_refused(index, milvus, tmp_path):
 
 
 def test_a_catalogue_is_written_from_its_files(tmp_path):
-    vectors = unit(np.random.default_rng(2).normal(size=(30, D)))
-    column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), D)
-    table = pa.table({"source_name": [f"s{i}" for i in range(30)], "embedding": column})
+    vectors = unit(np.random.default_rng(2).normal(size=(30, D)).astype(np.float32))
+    names = [f"s{i}" for i in range(30)]
+    table = pa.table({"source_name": names, "embedding": list_array(vectors)})
     pq.write_table(table, tmp_path / "part.parquet")
     catalogue = CatalogueIndex.build(tmp_path)
     database = catalogue.to_milvus(str(tmp_path / "sky.db"))
