@@ -38,7 +38,7 @@ def answer(ask):
     """Runs a command that succeeds; gives what it prints as JSON."""
 
     def run(command, *words, **more):
-        status, out, said = ask(command, "--json", *words, **more)
+        status, out, said = ask(command, *words, "--json", **more)
         assert status == 0, said
         return json.loads(out)
 
