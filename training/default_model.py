@@ -27,7 +27,12 @@ from hf_specclip.search.index import GALLERY_FOLDER, SpecCLIPIndex
 from hf_specclip.search.vocabulary import VOCABULARY_FOLDER, Vocabulary
 from hf_specclip.storage import atomic_folder, read_json, write_json, write_text
 from hf_specclip.version import __version__
-from specclip_training.data.pairs import PairData, TrainingDataError, load_embedded_pairs
+from specclip_training.data.pairs import (
+    PairData,
+    TrainingDataError,
+    load_embedded_pairs,
+    load_run_pairs,
+)
 from specclip_training.default_gallery import build_real_gallery
 from specclip_training.engine.commands import Run, call, finish, parser, start
 from specclip_training.engine.presets import Preset
@@ -43,6 +48,7 @@ from specclip_training.studies.bundled import (
     measured_columns,
     save_experts,
 )
+from specclip_training.studies.classifier import fit_classifier
 from specclip_training.studies.experts.study import COMPACT, load_or_fit
 from specclip_training.studies.outliers import OUTLIERS, K, outlier_rows
 from specclip_training.studies.representations import RunRepresentations, SplitRepresentations
@@ -87,6 +93,8 @@ def bundle(run: Run, target: Path, check: Path) -> dict[str, Any]:
         for path in folder.rglob("*.safetensors"):
             halve(path)
         encoder = Describer.from_pretrained(folder, parts=())
+        tables = [reps[split].table for split in ("train", "validation")]
+        fit_classifier(encoder, *tables, seed=run.seed).save_pretrained(folder)
         gallery = build_real_gallery(encoder, folder / GALLERY_FOLDER)
         card = _card(run, pairs, reps, folder, check)
         card["gallery"] = gallery_record(gallery)
@@ -98,6 +106,29 @@ def bundle(run: Run, target: Path, check: Path) -> dict[str, Any]:
         summary.append(f"{target}: {size:,} bytes")
         summary.append("its intervals hold on simulated rows: `training/transfer.py --calibrate` "
                        "makes them hold on real ones")  # fmt: skip
+    return card
+
+
+def classify(run: Run, target: Path, check: Path) -> dict[str, Any]:
+    """Train the classifier of a bundled model again, on the dataset that the model was trained on;
+    update and return the card."""
+    card = read_json(target / BUNDLED_CARD)
+    pairs = load_run_pairs(run)
+    if pairs.fingerprint != card["training"]["fingerprint"]:
+        raise TrainingDataError(f"{pairs.name} is not the dataset of {target}: see its card.json")
+    train, held = (pairs.splits[split].table for split in ("train", "validation"))
+    with run.stage("classifier") as summary:
+        encoder = Describer.from_pretrained(target, parts=())
+        classifier = fit_classifier(encoder, train, held, seed=run.seed)
+        classifier.save_pretrained(target)
+        bundled = Describer.from_pretrained(target, parts=("moe", "outliers", "classes"))
+        rows = held.take(_sample(len(held), MEASURED_ROWS, card["training"]["seed"]))
+        measured = measure(bundled, measured_columns(rows), card["guess"])
+        card["validation"]["families"] = measured["families"]
+        card["check"] = measure(bundled, pq.read_table(check), card["guess"])
+        write_json(target / BUNDLED_CARD, card)
+        write_text(target / "README.md", card_text(card))
+        summary.append(f"{target}: classifier of {len(classifier.classes)} classes")
     return card
 
 
@@ -197,7 +228,8 @@ def main(arguments: argparse.Namespace, preset: Preset) -> None:
     if arguments.step == "embed":
         load_embedded_pairs(run)
     else:
-        bundle(run, arguments.target, arguments.check)
+        steps = {"bundle": bundle, "classify": classify}
+        steps[arguments.step](run, arguments.target, arguments.check)
     finish(run)
 
 
@@ -211,8 +243,9 @@ def options() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "step",
-        choices=("embed", "bundle"),
-        help="embed: fill the cache of sentence vectors; bundle: write the model of the run",
+        choices=("embed", "bundle", "classify"),
+        help="embed: fill the cache of sentence vectors; bundle: write the model of the run; "
+        "classify: train the classifier of the bundled model again",
     )
     command.add_argument(
         "--target", type=Path, default=BUNDLED, metavar="DIR", help="folder of the bundled model"

@@ -194,7 +194,7 @@ def reconstruct_shapes(
     random: np.random.Generator,
     *,
     epoch: int,
-    counts: int = 300,
+    counts: np.ndarray | int = 300,
     exposure: np.ndarray | float = 30_000.0,
 ) -> dict[str, np.ndarray]:
     """Reconstruct spectra without background from absorbed power laws.
@@ -203,7 +203,7 @@ def reconstruct_shapes(
         shape: photon index and column density (1e20 cm⁻²), (n,) each.
         random: generator.
         epoch: index into `load_epochs()`.
-        counts: expected counts at 0.5–8 keV.
+        counts: expected counts at 0.5–8 keV, one or (n,).
         exposure: s, one or (n,).
 
     Returns:
@@ -211,7 +211,7 @@ def reconstruct_shapes(
         `effective_area`.
     """
     rates = fold_model("powlaw", *shape, epoch)
-    expected = counts * rates / rates.sum(axis=1, keepdims=True)
+    expected = np.reshape(counts, (-1, 1)) * rates / rates.sum(axis=1, keepdims=True)
     n = len(rates)
     return {
         "counts": random.poisson(expected).astype(np.int32),

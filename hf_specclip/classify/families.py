@@ -9,6 +9,8 @@ import numpy as np
 
 from ..literature.source_classes import FAMILIES, find_class
 
+MAX_CLASSES, MAX_NAME = 10_000, 200
+
 
 @dataclass(frozen=True)
 class FamilyProbability:
@@ -23,6 +25,33 @@ class FamilyProbability:
     name: str
     probability: float
     classes: Mapping[str, float]
+
+
+def check_class_names(classes: Sequence[str]) -> None:
+    """Raise ValueError unless the classes are a list of short and distinct names."""
+    if (
+        not isinstance(classes, list | tuple)
+        or not 0 < len(classes) <= MAX_CLASSES
+        or not all(isinstance(name, str) and 0 < len(name) <= MAX_NAME for name in classes)
+    ):
+        raise ValueError("`classes` must be a list of short names")
+    if len(set(classes)) < len(classes):
+        raise ValueError("duplicate class names")
+
+
+def softmax(values: np.ndarray) -> np.ndarray:
+    """Return the softmax over the last axis."""
+    shifted = np.exp(values - values.max(axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)
+
+
+def rank_classes(classes: Sequence[str], probabilities: np.ndarray) -> list[dict[str, float]]:
+    """Return class -> probability, largest first, for each row of probabilities (n, C)."""
+    orders = np.argsort(-probabilities, axis=1, kind="stable")
+    return [
+        {classes[i]: float(row[i]) for i in order}
+        for row, order in zip(probabilities, orders, strict=True)
+    ]
 
 
 def family_name(label: str) -> str:
@@ -71,8 +100,11 @@ def fit_least_probability(confidence: np.ndarray, right: np.ndarray) -> float:
 
 __all__ = [
     "FamilyProbability",
+    "check_class_names",
     "family_matrix",
     "family_name",
     "fit_least_probability",
     "group_by_family",
+    "rank_classes",
+    "softmax",
 ]

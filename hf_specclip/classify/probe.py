@@ -17,10 +17,11 @@ import numpy as np
 from ..errors import FileFormatError, SpecCLIPError
 from ..models.checkpoint_specclip import refuse_links_out
 from ..storage import atomic_folder, map_tensors, read_json, refuse_damage, write_json
+from .families import MAX_NAME, check_class_names, rank_classes, softmax
 
 CONFIG_FILE, TENSORS_FILE = "probe.json", "probe.safetensors"
 FORMAT, VERSION = "specclip-probe", 1
-MAX_CONFIG_BYTES, MAX_CLASSES, MAX_NAME, MAX_WIDTH = 1 << 22, 10_000, 200, 65_536
+MAX_CONFIG_BYTES, MAX_WIDTH = 1 << 22, 65_536
 # Representations of a spectrum that a probe may read, in the order of its columns.
 INPUTS = ("embedding", "latent", "features")
 # Share of held-out labelled spectra beyond which a spectrum is none of the classes.
@@ -109,15 +110,13 @@ class SpecCLIPProbe:
         squares = self.squares(x)
         shares = class_probabilities(squares, self.temperature)
         values = self.numbers(x) if len(self.weight) else None
+        # A regression has one centre and no classes.
+        ranked = rank_classes(self.classes, shares) if self.classes else [{}] * len(x)
         answers = []
         for row, percentile in enumerate(self.percentiles(squares).tolist()):
-            ranked: dict[str, float] = {}
-            if self.classes:
-                order = np.argsort(-shares[row], kind="stable")
-                ranked = {self.classes[i]: float(shares[row, i]) for i in order}
             numbers = self._with_interval(None if values is None else float(values[row]))
             far = percentile >= FAR_PERCENTILE
-            answers.append(ProbeAnswer(self.name, ranked, *numbers, percentile, far))
+            answers.append(ProbeAnswer(self.name, ranked[row], *numbers, percentile, far))
         return answers
 
     def squares(self, x: np.ndarray) -> np.ndarray:
@@ -209,8 +208,8 @@ class SpecCLIPProbe:
         width = sum(self.inputs.values())
         if not all(isinstance(w, int) and w > 0 for w in self.inputs.values()) or width > MAX_WIDTH:
             raise ValueError("`inputs` must have widths of a few thousand")
-        if not all(isinstance(n, str) and 0 < len(n) <= MAX_NAME for n in classes):
-            raise ValueError("`classes` must be short names")
+        if classes:
+            check_class_names(classes)
         rows = len(classes) or 1
         shapes = [(width,), (width,), (rows, width), (width, width), (len(self.distances),)]
         shapes.append((0,) if classes else (width + 1,))
@@ -219,8 +218,8 @@ class SpecCLIPProbe:
             if values.shape != shape or not np.isfinite(values).all():
                 raise ValueError(f"`{name}` must be {shape} finite numbers")
         numbers = (self.temperature, self.half_68, self.half_90)
-        if len(classes) > MAX_CLASSES or len(set(classes)) < len(classes) or len(classes) == 1:
-            raise ValueError("`classes` must be two or more different names")
+        if len(classes) == 1:
+            raise ValueError("`classes` must be two or more names")
         if not len(self.distances) or not (self.scale > 0).all():
             raise ValueError("no distances, or a scale that is not above 0")
         if not all(isinstance(n, int | float) and np.isfinite(n) and n >= 0 for n in numbers):
@@ -258,9 +257,7 @@ def squared_distances(x: np.ndarray, centres: np.ndarray, precision: np.ndarray)
 
 def class_probabilities(squares: np.ndarray, temperature: float) -> np.ndarray:
     """Return probabilities (n, C) of classes of equal number from squared distances (n, C)."""
-    logits = -0.5 * squares / temperature
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return shares / shares.sum(axis=1, keepdims=True)
+    return softmax(-0.5 * squares / temperature)
 
 
 def model_fingerprint(model: Any) -> str:

@@ -17,14 +17,21 @@ import numpy as np
 from ..errors import FileFormatError
 from ..models.checkpoint_specclip import refuse_links_out
 from ..storage import atomic_folder, map_tensors, read_json, refuse_damage, write_json
-from .families import family_matrix, family_name, fit_least_probability
+from .families import (
+    check_class_names,
+    family_matrix,
+    family_name,
+    fit_least_probability,
+    rank_classes,
+    softmax,
+)
 from .prompts import TEMPLATES, class_prompts
 
 ZERO_SHOT_FOLDER = "zero_shot"
 CONFIG_FILE = "zero_shot.json"
 TENSORS_FILE = "classes.safetensors"
 FORMAT, VERSION = "specclip-zero-shot", 2
-MAX_CONFIG_BYTES, MAX_CLASSES, MAX_NAME = 1 << 20, 10_000, 200
+MAX_CONFIG_BYTES = 1 << 20
 # Range of a fit; the lower end is CLIP's bound on its logit scale, 100.
 TEMPERATURES = (0.01, 10.0)
 
@@ -59,8 +66,7 @@ class ZeroShotClasses:
         vectors = np.asarray(embeddings, np.float32)
         if vectors.ndim != 2 or len(vectors) != len(classes) or not len(classes):
             raise ValueError(f"{len(classes)} classes with embeddings of shape {vectors.shape}")
-        if len(set(classes)) < len(classes):
-            raise ValueError("duplicate class names")
+        check_class_names(classes)
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
         if not (np.isfinite(length).all() and (length > 0).all()):
             raise ValueError("the embedding of a class is zero or not finite")
@@ -114,14 +120,15 @@ class ZeroShotClasses:
 
     def probabilities(self, spectrum_embeds: Any) -> np.ndarray:
         """Return the probabilities (B, C) of the classes; each row sums to 1."""
-        return _softmax(self.similarities(spectrum_embeds).astype(np.float64) / self.temperature)
+        return softmax(self.similarities(spectrum_embeds).astype(np.float64) / self.temperature)
+
+    def predict(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the probabilities (n, C) for representations, of which it reads `embedding`."""
+        return self.probabilities(inputs["embedding"])
 
     def ranked(self, spectrum_embeds: Any) -> list[dict[str, float]]:
         """Return class -> probability for each spectrum, largest first."""
-        return [
-            {self.classes[i]: float(row[i]) for i in np.argsort(-row, kind="stable")}
-            for row in self.probabilities(spectrum_embeds)
-        ]
+        return rank_classes(self.classes, self.probabilities(spectrum_embeds))
 
     def family_probabilities(self, spectrum_embeds: Any) -> tuple[list[str], np.ndarray]:
         """Return the names of the families of the classes, and their probabilities (B, F)."""
@@ -186,12 +193,6 @@ class ZeroShotClasses:
             if config["format"] != FORMAT or config["version"] != VERSION:
                 raise ValueError(f"not {FORMAT} version {VERSION}: update hf_specclip")
             classes = config["classes"]
-            if (
-                not isinstance(classes, list)
-                or not 0 < len(classes) <= MAX_CLASSES
-                or not all(isinstance(name, str) and 0 < len(name) <= MAX_NAME for name in classes)
-            ):
-                raise ValueError("`classes` must be a list of short names")
             vectors = map_tensors(path / TENSORS_FILE, "embeddings")["embeddings"]
             numbers = config["temperature"], config.get("about"), config["least_probability"]
             return cls(classes, vectors, *numbers)
@@ -257,11 +258,6 @@ def _loss(
     log_sum = np.log(np.exp(scaled - top).sum(axis=1)) + top[:, 0]
     losses = log_sum - scaled[np.arange(len(truth)), truth]
     return float(np.average(losses, weights=weights))
-
-
-def _softmax(values: np.ndarray) -> np.ndarray:
-    shifted = np.exp(values - values.max(axis=1, keepdims=True))
-    return shifted / shifted.sum(axis=1, keepdims=True)
 
 
 __all__ = [

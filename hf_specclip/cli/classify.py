@@ -1,4 +1,4 @@
-"""The `specclip classify` command: classify by class names (zero-shot) or by one's own labels."""
+"""The `specclip classify` command: classify by the model's classes, class names or own labels."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
 _KINDS_SHOWN = 3
 DESCRIPTION = """\
-Classify spectra by class names (zero-shot). Each class is represented by the mean embedding of
-sentences that name it; probabilities follow from the similarity of the spectrum to each class. They
-are listed by family of classes, were calibrated on validation data, and assume that the source
-belongs to one of the classes. "no class stands out" means that the most probable family is expected
-to be correct less than half of the time.
+Classify spectra by the classes of the model. Those of the bundled model come from a classifier
+trained on the labels of simulated sources; with --classes, and for other models, each class is
+represented by the mean embedding of sentences that name it (zero-shot). Probabilities are listed by
+family of classes, were calibrated on validation data, and assume that the source belongs to one of
+the classes. "no class stands out" means that the most probable family is expected to be correct
+less than half of the time.
 
   specclip classify source.pi
   specclip classify --model runs/demo --classes "LMXB,HMXB,a background quasar" *.pha
@@ -54,8 +55,8 @@ def add_command(subparsers: Any) -> None:
         "--classes",
         type=_class_names,
         metavar="CLASS,…",
-        help="labels or phrases, such as 'a white dwarf in outburst' (default: the classes of the "
-        "model)",
+        help="labels or phrases to classify by, such as 'a white dwarf in outburst' (default: the "
+        "classes of the model)",
     )
     parser.add_argument(
         "--top",
@@ -84,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _classify_by_labels(arguments)
     # The index resolves names of sources.
     describer = load_describer(arguments, ("index", "classes"))
-    describer.classes = describer.zero_shot_classes(arguments.classes)
+    describer.classes = describer.classes_for(arguments.classes)
     files = DescribedFiles(arguments, describer, top_k=1)
     answers = []
     for description in files:

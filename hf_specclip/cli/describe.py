@@ -36,7 +36,7 @@ Describe spectra with a trained model. The output has four parts:
   limitations  properties outside the model's training range, and the results withheld for them
   measured     counts, and spectral fits as in the catalogue
   inferred     catalogue variables with 68 and 90 % intervals, a posterior-predictive check, the
-               class (zero-shot) and an outlier score
+               class and an outlier score
   retrieved    similar sources and the nearest literature
 
 FILE is a PHA file (ARF, RMF and background are located from its header or in the same folder), or

@@ -57,7 +57,7 @@ A shared embedding space for X-ray spectra and the scientific literature.
 
   specclip describe acisf01575_001N001_r0085_pha3.fits.gz    literature, class, variables, outlier
   specclip describe --format html -o report.html *.pha       an HTML report on many spectra
-  specclip classify *.pha                                    zero-shot classification
+  specclip classify *.pha                                    classification
   specclip search   "heavily absorbed pulsating ULX"         text search for spectra or papers
   specclip outliers *.pha                                    outlier scores
   specclip embed    *.pha -o embeddings.parquet              embeddings for your own analysis

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..classify.families import group_by_family
+from ..classify.classifier import SourceClassifier
+from ..classify.families import group_by_family, rank_classes
 from ..classify.probe import SpecCLIPProbe, load_probes
 from ..classify.zero_shot import ZeroShotClasses
 from ..models.trained_run import find_run
@@ -53,7 +54,8 @@ class Describer:
         index: gallery of texts and spectra.
         moe: mixture of experts for the physical variables.
         outliers: outlier detector.
-        classes: zero-shot classes.
+        classes: classifier trained on labels, or zero-shot classes.
+        zero_shot: classes whose temperature is that of classes named by the user.
         probes: user-trained probes.
         queries: embedder of text queries.
         name: name of the model, for messages.
@@ -73,14 +75,16 @@ class Describer:
         index: SpecCLIPIndex | None = None,
         moe: Any = None,
         outliers: SpecCLIPOutlierDetector | None = None,
-        classes: ZeroShotClasses | None = None,
+        classes: ZeroShotClasses | SourceClassifier | None = None,
+        zero_shot: ZeroShotClasses | None = None,
         probes: Sequence[SpecCLIPProbe] = (),
         queries: TextQueries | None = None,
         name: str = "model",
         notes: Sequence[str] = (),
     ):
         self.model, self.extractor, self.index = model, extractor, index
-        self.moe, self.outliers, self.classes = moe, outliers, classes
+        self.moe, self.outliers = moe, outliers
+        self.classes, self._zero_shot = classes, zero_shot or classes
         self.probes = tuple(probes)
         self.name, self.notes, self._queries = name, notes, queries
         self._needs_area = extractor.input_kind == "flux"
@@ -216,12 +220,11 @@ class Describer:
     def classify(
         self, spectra: Iterable[Any], classes: Sequence[str] | None = None
     ) -> list[dict[str, float]]:
-        """Classify spectra by class names (zero-shot).
+        """Classify spectra by the classes of the model, or by class names (zero-shot).
 
         Args:
             spectra: see `describe`.
-            classes: labels (`"LMXB"`) or words (`"a white dwarf in outburst"`); the classes of the
-                model by default. The temperature is the model's either way.
+            classes: labels (`"LMXB"`) or words (`"a white dwarf in outburst"`), if not the model's.
 
         Returns:
             For each spectrum, class -> probability, largest first; empty if classes are withheld
@@ -230,11 +233,12 @@ class Describer:
         Raises:
             ValueError: where neither the caller nor the model names classes.
         """
-        zero_shot = self.zero_shot_classes(classes)
+        chosen = self.classes_for(classes)
         batch = [self._read(item) for item in spectra]
-        probabilities = zero_shot.ranked(self._represent(batch).points)
+        shares = chosen.predict(self._represent(batch).probe_inputs())
         withheld = ["classes" in self.reasons_to_withhold(item.spectrum) for item in batch]
-        return [{} if no else row for row, no in zip(probabilities, withheld, strict=True)]
+        ranked = rank_classes(chosen.classes, shares)
+        return [{} if no else row for row, no in zip(ranked, withheld, strict=True)]
 
     def reasons_to_withhold(self, spectrum: XRaySpectrum) -> dict[str, str]:
         """Return the withheld sections of a description, with the reason for each (instrument or
@@ -242,11 +246,10 @@ class Describer:
         limitations = instrument_limitations(spectrum, needs_area=self._needs_area)
         return reasons_to_withhold(tuple(limitations))
 
-    def zero_shot_classes(self, classes: Sequence[str] | None) -> ZeroShotClasses:
-        """Return the classes of the model, or named classes at the temperature of the model.
+    def classes_for(self, classes: Sequence[str] | None) -> ZeroShotClasses | SourceClassifier:
+        """Return the classes of the model, or zero-shot classes of these names.
 
-        A model without classes has no fitted temperature: the order of the probabilities then
-        holds, their values may not.
+        Without zero-shot classes there is no fitted temperature: only the order then holds.
 
         Raises:
             ValueError: where neither the caller nor the model names classes.
@@ -254,9 +257,7 @@ class Describer:
         if classes is not None:
             if not classes:
                 raise ValueError("no classes given: name two or more")
-            temperature = _DEFAULT_TEMPERATURE
-            if self.classes is not None:
-                temperature = self.classes.temperature
+            temperature = getattr(self._zero_shot, "temperature", _DEFAULT_TEMPERATURE)
             return ZeroShotClasses.from_prompts(classes, self.queries.embed, temperature)
         if self.classes is None:
             raise ValueError(f"{self.name} has no classes: name them (classes=)")
@@ -393,7 +394,8 @@ class Describer:
                 neighbours = self.index.search(points, top_k + _SPARE_HITS, kind="spectra")
         classes: list[dict[str, float]] = [{} for _ in batch]
         if self.classes is not None:
-            classes = self.classes.ranked(points)
+            shares = self.classes.predict(representations.probe_inputs())
+            classes = rank_classes(self.classes.classes, shares)
         variables = self._variables(batch, representations)
         probe_answers = [probe.answers(representations.probe_inputs()) for probe in self.probes]
         outliers = self._outlier_scores(batch, representations)

@@ -165,7 +165,7 @@ class Description:
         at_position: sources of the index at the position of the spectrum, nearest first.
         similar: nearest sources of the index, one entry each, without those in `at_position`.
         probes: results of user-trained probes.
-        classes: class -> probability, largest first; empty without zero-shot classes.
+        classes: class -> probability, largest first; empty for a model without classes.
         class_stands_out: True if the top family is expected to be correct more often than not.
         variables: physical variables; empty without a mixture of experts.
         outlier: outlier score; None without an outlier detector.

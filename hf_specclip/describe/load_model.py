@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..classify.classifier import CLASSIFIER_FOLDER, SourceClassifier
+from ..classify.classifier import CONFIG_FILE as CLASSIFIER_FILE
 from ..classify.zero_shot import CONFIG_FILE as CLASSES_FILE
 from ..classify.zero_shot import ZERO_SHOT_FOLDER, ZeroShotClasses
 from ..models.trained_run import MODEL_TYPES, TrainedRun, model_type
@@ -78,5 +80,10 @@ def load_parts(
 
         loaded["outliers"] = SpecCLIPOutlierDetector.from_pretrained(folders["outliers"], **hub)
     if "classes" in parts and folders["classes"] is not None:
-        loaded["classes"] = ZeroShotClasses.from_pretrained(folders["classes"])
+        loaded["classes"] = loaded["zero_shot"] = ZeroShotClasses.from_pretrained(
+            folders["classes"]
+        )
+    trained = run.folder(CLASSIFIER_FOLDER, CLASSIFIER_FILE)
+    if "classes" in parts and trained is not None:
+        loaded["classes"] = SourceClassifier.from_pretrained(trained)
     return loaded

@@ -62,6 +62,6 @@ def _draw_classes(axes: Any, description: Description) -> None:
         axes.text(share, bar, f" {share:.0%}", va="center", color=_INK, fontsize=9)
     axes.set_xlim(0, 1.12 * max(share for _, share in shown))
     axes.set_xticks([])
-    axes.set_title("class (zero-shot)", fontsize=10, color=_INK)
+    axes.set_title("class", fontsize=10, color=_INK)
     for side in ("top", "right", "bottom"):
         axes.spines[side].set_visible(False)

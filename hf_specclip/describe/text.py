@@ -66,7 +66,7 @@ def _inferred_lines(description: Description) -> list[str]:
         lines += [f"    {line}" for line in description.check.lines_of_text()]
     if description.classes:
         caveat = "" if description.class_stands_out else ": no class stands out"
-        lines.append(f"\n  class (zero-shot){caveat}")
+        lines.append(f"\n  class{caveat}")
         for family in description.families[:_FAMILIES_SHOWN]:
             lines.append(f"    {family.probability:6.1%}  {family.name}")
             for name, probability in list(family.classes.items())[:_CLASSES_SHOWN]:

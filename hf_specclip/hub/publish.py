@@ -52,8 +52,9 @@ KINDS = {
         ("config.json", "model*.safetensors", "*processor_config.json"),
         (
             *_WEIGHTS, "tokenizer*.json", "vocab.json", "vocab.txt", "special_tokens_map.json",
-            "merges.txt", "gallery/*.json*", "gallery/*.safetensors", "zero_shot/*.json",
-            "zero_shot/*.safetensors", "vocabulary/*.json", "vocabulary/*.safetensors",
+            "merges.txt", "gallery/*.json*", "gallery/*.safetensors",
+            *(f"{part}/*.{kind}" for part in ("zero_shot", "classifier", "vocabulary")
+              for kind in ("json", "safetensors")),
             *(f"moe/{name}" for name in _WEIGHTS), *(f"outliers/{name}" for name in _DETECTOR),
         ),
         ("specclip", "specclip_ensemble"),

@@ -29,7 +29,7 @@ from .trained_run import find_run
 
 _COLUMNS = ("exposure", "background_counts", "background_scale", "effective_area")
 # Folders saved with a model.
-_COMPANIONS = ("gallery", "zero_shot", "vocabulary", "moe", "outliers")
+_COMPANIONS = ("gallery", "zero_shot", "classifier", "vocabulary", "moe", "outliers")
 
 
 class SpectrumPipeline(Pipeline):

@@ -56,7 +56,9 @@ def card_text(card: Mapping[str, Any]) -> str:
         )
     lines += [
         "",
-        f"Zero-shot accuracy for class families: {families['accuracy']:.0%} (balanced "
+        "Classes come from a classifier trained on the labels of simulated sources, regardless of "
+        "their brightness; class names given by the user are classified zero-shot. Accuracy for "
+        f"class families: {families['accuracy']:.0%} (balanced "
         f"{families['balanced_accuracy']:.0%}). One family stands out for "
         f"{families['stands_out']:.0%} of the rows, with an accuracy of "
         f"{families['accuracy_where_it_stands_out']:.0%}. Median outlier percentile: "

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from hf_specclip import VARIABLES, Describer, SpecCLIPMoEForRegression
-from hf_specclip.classify.families import family_name
+from hf_specclip.classify.families import family_matrix, family_name
 from hf_specclip.outliers.rows import OutlierRows
 from hf_specclip.storage import write_json
 from specclip_training.data.pairs import SPECTRUM
@@ -82,7 +82,7 @@ def measure(describer: Describer, rows: pa.Table, guess: Mapping[str, float]) ->
         "rows": len(rows),
         "variables": variables,
         "relative_error": float(np.mean(relative)),
-        "families": _families(describer, points, rows["source_class"].to_pylist()),
+        "families": _families(describer, spectra, rows["source_class"].to_pylist()),
     }
     if describer.outliers is not None:
         percentile = describer.outliers.score(OutlierRows(spectrum=points)).percentile(
@@ -135,9 +135,12 @@ def least_cosine(one: Describer, other: Describer, rows: pa.Table) -> float:
     return float((one.embed(spectra) * other.embed(spectra)).sum(axis=1).min())
 
 
-def _families(describer: Describer, points: np.ndarray, labels: list[str]) -> dict[str, float]:
+def _families(
+    describer: Describer, spectra: list[dict[str, Any]], labels: list[str]
+) -> dict[str, float]:
     """Measure the largest family of each row, also where it does not stand out."""
-    names, shares = describer.classes.family_probabilities(points)
+    names, matrix = family_matrix(describer.classes.classes)
+    shares = describer.classes.predict(describer.probe_inputs(spectra)) @ matrix
     truth = np.array([family_name(label) for label in labels])
     right = np.array(names)[shares.argmax(axis=1)] == truth
     by_family = [right[truth == name].mean() for name in sorted(set(truth))]

@@ -278,13 +278,14 @@ def _families(
 def _probabilities(
     describer: Any, spectra: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, list[str]]:
-    n = len(spectra["exposure"])
-    points = [
-        describer.embed(
-            {name: values[row] for name, values in spectra.items()}
-            for row in range(start, min(n, start + 256))
+    n, classes = len(spectra["exposure"]), describer.classes
+    parts = [
+        classes.predict(
+            describer.probe_inputs(
+                {name: values[row] for name, values in spectra.items()}
+                for row in range(start, min(n, start + 256))
+            )
         )
         for start in range(0, n, 256)
     ]
-    classes = describer.classes
-    return classes.probabilities(np.concatenate(points)), list(classes.classes)
+    return np.concatenate(parts), list(classes.classes)
