@@ -47,42 +47,49 @@ def fit_classifier(
         describer: the model.
         train: simulated rows of the contract with `source_class` and hardness ratios; at most
             `ROWS` are drawn.
-        held: rows of other groups, as simulated, which calibrate the probabilities and give the
+        held: rows of other groups; both versions of them calibrate the probabilities and give the
             probability below which no class stands out.
         seed: of the draws and the start.
     """
     random = np.random.default_rng([seed, 11])
     if len(train) > ROWS:
         train = train.take(np.sort(random.choice(len(train), ROWS, replace=False)))
-    rows = RealRows.from_table(train)
-    classes = sorted(set(rows.classes))
+    inputs, labels = _versions(describer, train, random)
+    classes = sorted(set(labels))
+    x = np.concatenate([inputs[name] for name in READ], axis=1)
+    truth = np.array([classes.index(label) for label in labels])
+    network = _train(x, truth, _weights(labels), len(classes), seed)
+    widths = {name: inputs[name].shape[1] for name in READ}
+    fitted = SourceClassifier(
+        tuple(classes), widths, x.mean(axis=0), x.std(axis=0) + 1e-6, *network,
+        about={"labels": "simulated", "rows": len(train), "seed": seed},
+    )  # fmt: skip
+    return _calibrate(fitted, *_versions(describer, held, random))
+
+
+def _versions(
+    describer: Any, table: pa.Table, random: np.random.Generator
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return the representations of both versions of the spectra, name -> (n, width), and the
+    classes (n,)."""
+    rows = RealRows.from_table(table)
     dimmed = dict(rows.spectra)
     factor = np.exp(random.uniform(*np.log(BRIGHTNESS), len(rows)))
     dimmed["exposure"] = (dimmed["exposure"] * factor).astype(np.float32)
     known, power_laws = _power_laws(rows, random)
-    inputs = [_represent(describer, dimmed), _represent(describer, power_laws)]
-    labels = np.concatenate([rows.classes, rows.classes[known]])
-    x = np.concatenate([np.concatenate([part[name] for name in READ], axis=1) for part in inputs])
-    truth = np.array([classes.index(label) for label in labels])
-    network = _train(x, truth, _weights(labels), len(classes), seed)
-    widths = {name: inputs[0][name].shape[1] for name in READ}
-    fitted = SourceClassifier(
-        tuple(classes), widths, x.mean(axis=0), x.std(axis=0) + 1e-6, *network,
-        about={"labels": "simulated", "rows": len(rows), "seed": seed},
-    )  # fmt: skip
-    return calibrate(fitted, describer, held)
+    parts = [_represent(describer, spectra) for spectra in (dimmed, power_laws)]
+    inputs = {name: np.concatenate([part[name] for part in parts]) for name in READ}
+    return inputs, np.concatenate([rows.classes, rows.classes[known]])
 
 
-def calibrate(classifier: SourceClassifier, describer: Any, held: pa.Table) -> SourceClassifier:
+def _calibrate(
+    classifier: SourceClassifier, inputs: Mapping[str, np.ndarray], labels: np.ndarray
+) -> SourceClassifier:
     """Return a classifier whose probabilities are calibrated on held-out rows."""
-    rows = RealRows.from_table(held)
-    rows_known = np.isin(rows.classes, classifier.classes)
-    spectra = {name: values[rows_known] for name, values in rows.spectra.items()}
-    labels = rows.classes[rows_known]
-    inputs = _represent(describer, spectra)
+    known = np.isin(labels, classifier.classes)
+    labels, inputs = labels[known], {name: values[known] for name, values in inputs.items()}
     logits = np.log(np.maximum(classifier.predict(inputs), 1e-12))
     truth = np.array([classifier.classes.index(label) for label in labels])
-    # `fit_temperature` looks from 0.01 to 10.
     temperature = fit_temperature(logits, truth)
     calibrated = replace(
         classifier, weight=classifier.weight / temperature, bias=classifier.bias / temperature
@@ -167,4 +174,4 @@ def _train(
     return [tensor.detach().double().numpy() for tensor in network.parameters()]
 
 
-__all__ = ["calibrate", "fit_classifier"]
+__all__ = ["fit_classifier"]
