@@ -9,9 +9,11 @@ import argparse
 import json
 import shlex
 import sys
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -111,24 +113,25 @@ def read_run(folder: str | Path) -> FinishedRun:
             f"{folder} holds no finished run that can be compared ({error}): run "
             "training/reproduce.py with this --output"
         ) from None
-    ranks: dict[str, dict[str, np.ndarray]] = {}
-    for name, values in stored_ranks.items():
-        split, direction, part = name.split(".", 2)
-        if split == SPLIT:
-            ranks.setdefault(direction, {})[part] = values
-    errors: dict[str, dict[str, np.ndarray]] = {}
-    for name, values in stored_errors.items():
-        split, rest = name.split(".", 1)
-        # A variable has no point in its name; a method may.
-        method, _, variable = rest.rpartition(".")
-        if split == SPLIT:
-            errors.setdefault(method, {})[variable] = values.astype(np.float64)
+    # A direction, a part and a variable have no point in their names; a method may.
+    ranks, errors = _nest(stored_ranks), _nest(stored_errors)
     for direction in DIRECTIONS:
         sizes = {len(queries[direction]["ids"]), len(queries[direction]["groups"])}
         sizes |= {len(values) for part, values in ranks[direction].items() if part != "gallery"}
         if len(sizes) > 1:
             raise ComparisonError(f"{evaluation}: ranks and queries do not match")
     return FinishedRun(folder, metrics, ranks, queries, errors)
+
+
+def _nest(tensors: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+    """Return tensors `SPLIT.FIRST.LAST` of the split as first -> last -> values."""
+    nested: dict[str, dict[str, np.ndarray]] = defaultdict(dict)
+    for name, values in tensors.items():
+        split, _, rest = name.partition(".")
+        if split == SPLIT:
+            first, _, last = rest.rpartition(".")
+            nested[first][last] = values.astype(np.float64)
+    return dict(nested)
 
 
 def arms_of(runs: Sequence[FinishedRun]) -> list[Arm]:
@@ -151,10 +154,10 @@ def arms_of(runs: Sequence[FinishedRun]) -> list[Arm]:
             raise ComparisonError(
                 f"{run.folder} and {first.folder} used different queries: run reproduce.py again"
             )
-    by_settings: dict[str, list[FinishedRun]] = {}
+    by_settings: dict[str, list[FinishedRun]] = defaultdict(list)
     for run in runs:
         key = json.dumps([run.metrics["preset"], run.metrics.get("settings")], sort_keys=True)
-        same = by_settings.setdefault(key, [])
+        same = by_settings[key]
         if any(run.metrics["seed"] == other.metrics["seed"] for other in same):
             raise ComparisonError(
                 f"{run.folder} is a second run of preset {run.metrics['preset']} with seed "
@@ -165,10 +168,9 @@ def arms_of(runs: Sequence[FinishedRun]) -> list[Arm]:
         raise ComparisonError("all runs are of one preset: give runs of two or more")
     arms: dict[str, Arm] = {}
     for group in by_settings.values():
-        label = name = group[0].metrics["preset"]
-        number = 2
-        while label in arms:
-            label, number = f"{name} ({number})", number + 1
+        name = group[0].metrics["preset"]
+        labels = chain([name], (f"{name} ({number})" for number in count(2)))
+        label = next(label for label in labels if label not in arms)
         arms[label] = Arm(label, group)
     return list(arms.values())
 

@@ -78,11 +78,7 @@ def joined(candidates: Sequence[EmbeddedPairs], members: Sequence[int]) -> Embed
 
 
 @torch.no_grad()
-def combine(
-    run: Run,
-    pairs: PairData,
-    candidates: Sequence[Path],
-) -> dict[str, Any]:
+def combine(run: Run, pairs: PairData, candidates: Sequence[Path]) -> dict[str, Any]:
     """Choose members on `validation`, save the ensemble in `ensemble/`, measure it on `test`.
 
     `retrieval` is that of the ensemble, `single` that of its first member.
@@ -92,7 +88,7 @@ def combine(
     Args:
         run: output folder and processes.
         pairs: with embedded texts.
-        candidates: folders of trained models on this dataset.
+        candidates: folders of models trained on this dataset.
 
     Raises:
         CheckpointError: for a folder without a model, or a model of another dataset.

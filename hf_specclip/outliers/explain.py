@@ -100,13 +100,8 @@ def explain_outliers(
 def _most_departing_band(
     rows: OutlierRows, row: int, near: np.ndarray
 ) -> tuple[str | None, float | None]:
-    """Find the band whose net counts depart most from the neighbours' shape, and by how many σ.
-
-    Args:
-        rows: the rows.
-        row: the one to compare.
-        near: (k, 3) fluxes of its neighbours.
-    """
+    """Find the band of a row whose net counts depart most from the shape of its neighbours, given
+    by their fluxes (k, 3), and by how many σ."""
     counts, errors, areas = (
         values[row].astype(np.float64)
         for values in (rows.band_counts, rows.band_errors, rows.band_areas)

@@ -328,12 +328,7 @@ def thin(spectra: Mapping[str, np.ndarray], smallest: float, draws: Draws) -> di
 
     Each photon of a spectrum, of source and background alike, is kept with probability p, and the
     exposure is multiplied by p. A thinned Poisson count is a Poisson count, so this is exact. p is
-    drawn evenly in the logarithm between `smallest` and 1.
-
-    Args:
-        spectra: columns of `SplitArrays.spectra`.
-        smallest: smallest p; 1 gives the spectra back.
-        draws: of the step.
+    drawn evenly in the logarithm between `smallest` and 1, by the draws of the step.
     """
     if smallest >= 1.0:
         return dict(spectra)

@@ -109,12 +109,7 @@ class CheckpointFolder:
 
 
 def check_identity(saved: Any, expected: Mapping[str, Any], folder: Path) -> None:
-    """Refuse results that were made with other settings.
-
-    Args:
-        saved: identity in the folder.
-        expected: identity of this run.
-        folder: its path, for the message.
+    """Refuse results in a folder that were made with other settings than those of this run.
 
     Raises:
         CheckpointError: naming the differences and the mend.

@@ -198,12 +198,7 @@ def finish(run: Run) -> None:
 
 
 def prepare_output(output: Path, made: Sequence[str], overwrite: bool) -> None:
-    """Mark a folder as a training run's; with `overwrite`, remove an earlier run's results.
-
-    Args:
-        output: the folder.
-        made: names in it that the command makes.
-        overwrite: remove those.
+    """Mark a folder as a training run's; with `overwrite`, remove the results named in `made`.
 
     Raises:
         PresetError: when one of the names is there and was not made by training.

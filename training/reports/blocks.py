@@ -85,16 +85,7 @@ def skipped_study(title: str, reason: str) -> Study:
 
 
 def write_report(folder: str | Path, title: str, sections: Sequence[Section]) -> tuple[Path, Path]:
-    """Write `report.md` and `report.html`.
-
-    Args:
-        folder: of the report.
-        title: title of the report.
-        sections: sections in reading order.
-
-    Returns:
-        The two files.
-    """
+    """Write `report.md` and `report.html` to a folder; return the two paths."""
     markdown, page = Path(folder) / "report.md", Path(folder) / "report.html"
     write_text(markdown, to_markdown(title, sections, Path(folder)))
     write_text(page, _render("report.html.jinja", title=title, sections=sections))

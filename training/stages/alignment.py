@@ -215,13 +215,9 @@ def train_model(
     *,
     trained: bool = False,
 ) -> FitResult:
-    """Train a dual encoder, unless the run has it already, and save it in `model/`.
+    """Train a dual encoder of `build`, unless the run has it already, and save it in `model/`.
 
-    Args:
-        run: settings and output.
-        pairs: with embedded texts.
-        model, extractor, identity: of `build`.
-        trained: see `fit`.
+    For `trained` see `fit`; `pairs` have embedded texts.
     """
     target = run.output / MODEL
     if result := load_result(target, identity):

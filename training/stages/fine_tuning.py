@@ -95,12 +95,9 @@ def text_settings(config: SpecCLIPConfig, embedder: str | None = None) -> TextSe
 
 
 def fine_tune(run: Run, pairs: PairData, start: Path) -> FitResult:
-    """Train a model further, unless the run has done so already, and save it in `model/`.
+    """Train the model of a folder further, unless the run has done so, and save it in `model/`.
 
-    Args:
-        run: with a preset of `preset_like`.
-        pairs: with embedded texts.
-        start: folder of the model.
+    The preset of the run is one of `preset_like`; `pairs` have embedded texts.
 
     Raises:
         CheckpointError: when the output holds another run's.

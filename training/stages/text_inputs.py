@@ -22,12 +22,7 @@ _MOST_ADDED = 6
 
 
 def text_inputs(texts: Texts, rows: np.ndarray) -> dict[str, torch.Tensor]:
-    """Make the inputs of some texts, (B, …) each.
-
-    Args:
-        texts: embedded.
-        rows: of the texts, (B,).
-    """
+    """Make the inputs (B, …) of some rows (B,) of embedded texts."""
     if texts.sentences is not None:
         return _tensors(texts.sentences.batch(rows))
     return _tensors(

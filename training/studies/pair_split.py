@@ -30,10 +30,6 @@ def leaky_split(pairs: PairData, seed: int = 0) -> PairData:
 
     The result is labelled: `leaky` is set, its name and that of its dataset contain the word, and
     its fingerprint differs, so that no comparison mistakes it for the leak-free split.
-
-    Args:
-        pairs: dataset with or without embedded texts; not changed.
-        seed: seed of the draw.
     """
     sizes, all_rows = pairs.sizes, join_splits(pairs)
     order = Draws(seed, "leaky split", 0).permutation(len(all_rows))

@@ -164,7 +164,7 @@ def _fit_layers(
         pool: the data and the model.
         number: index of the expert.
         outputs: width of the last layer.
-        loss: of the outputs for some rows, and the indices of these rows.
+        loss: function of the outputs for some rows, and the indices of these rows.
     """
     expert, settings = pool.model.experts[number], pool.settings
     inputs = pool.joined(expert.inputs).clamp(-8.0, 8.0)
@@ -243,15 +243,9 @@ def _train(
     network: nn.Module, loss: Callable[[torch.Tensor], torch.Tensor], rows: int, epochs: int,
     rate: float, generator: torch.Generator,
 ) -> None:  # fmt: skip
-    """Train by AdamW with a one-cycle schedule.
+    """Train in place by AdamW with a one-cycle schedule up to `rate`.
 
-    Args:
-        network: trained in place.
-        loss: of a batch of row indices.
-        rows: number of rows.
-        epochs: passes over the rows.
-        rate: peak learning rate.
-        generator: of the order of the rows.
+    `loss` takes a batch of indices of the `rows` rows, in the order of `generator`.
     """
     batch = min(512, rows)
     steps = epochs * (rows // batch)

@@ -53,25 +53,6 @@ class SpecCLIPRetrieval(evaluate.Metric):
             ),
         )
 
-    def _compute(
-        self,
-        predictions,
-        references,
-        text_ids,
-        groups,
-        ks=(1, 5, 10, 25),
-        n_bootstrap=1000,
-        seed=0,
-        chunk_size=1024,
-    ):
+    def _compute(self, predictions, references, text_ids, groups, **options):
         texts, text_of_spectrum = unique_texts(references, text_ids)
-        return evaluate_retrieval(
-            predictions,
-            texts,
-            text_of_spectrum,
-            groups,
-            ks=ks,
-            n_bootstrap=n_bootstrap,
-            seed=seed,
-            chunk_size=chunk_size,
-        )
+        return evaluate_retrieval(predictions, texts, text_of_spectrum, groups, **options)
