@@ -31,13 +31,7 @@ from specclip_training.engine.commands import text_parser
 from specclip_training.reports.blocks import Code, Section, Study, write_report
 from specclip_training.reports.compare import comparison_sections
 from specclip_training.reports.retrieval import IDEAL, TITLES, plot_curves
-from specclip_training.studies.measure import (
-    ERRORS,
-    EVALUATION,
-    QUERIES,
-    RANKS,
-    sample_ranks,
-)
+from specclip_training.studies.measure import ERRORS, EVALUATION, QUERIES, RANKS, sample_ranks
 
 METRICS, RESULTS = "metrics.json", "comparison.json"
 SPLIT = "test"

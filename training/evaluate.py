@@ -32,9 +32,8 @@ from specclip_training.data.pairs import (
     load_pairs,
     require_texts,
 )
-from specclip_training.data.shard_job import call_job
 from specclip_training.data.writers import unseen_writers
-from specclip_training.engine.commands import text_parser
+from specclip_training.engine.commands import call_job, text_parser
 from specclip_training.engine.presets import EvaluationSettings
 from specclip_training.reports.blocks import Paragraph, Section, Table, metric_title, to_markdown
 from specclip_training.reports.retrieval import TITLES, writers_section

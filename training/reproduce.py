@@ -51,12 +51,7 @@ from specclip_training.stages.fine_tuning import find_start, fine_tune, preset_l
 from specclip_training.stages.pretraining import STAGE as SPECTRUM
 from specclip_training.stages.pretraining import describe, pretrain
 from specclip_training.studies.ceiling import Ceiling, ceiling_of, ceiling_section
-from specclip_training.studies.measure import (
-    EVALUATION,
-    measure,
-    measure_by_writer,
-    save_ranks,
-)
+from specclip_training.studies.measure import EVALUATION, measure, measure_by_writer, save_ranks
 from specclip_training.studies.pair_split import leaky_section, leaky_split, shared_with_train
 from specclip_training.studies.representations import RunRepresentations
 from specclip_training.studies.subject import Subject

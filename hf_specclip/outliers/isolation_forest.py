@@ -122,14 +122,16 @@ class IsolationForestArrays:
         """
         parts = {name: np.asarray(tensors[name]) for name in ARRAYS}
         shape = parts["left"].shape
-        for name, part in parts.items():
-            if part.shape != shape:
-                raise ValueError(f"forest.{name} is {part.shape}, forest.left is {shape}")
         if len(shape) != 2 or not (0 < shape[0] <= MAX_TREES and 0 < shape[1] <= MAX_NODES):
             raise ValueError(f"the forest is {shape}, it must be (trees, nodes)")
-        for name in ("left", "right", "feature"):
-            if parts[name].dtype != np.int32:
-                raise ValueError(f"forest.{name} is {parts[name].dtype}, not int32")
+        for name, part in parts.items():
+            kind = np.float64 if name in ("threshold", "length") else np.int32
+            if part.shape != shape or part.dtype != kind:
+                raise ValueError(
+                    f"forest.{name} is {part.dtype} {part.shape}, not {np.dtype(kind)} {shape}"
+                )
+            if not np.isfinite(part).all():
+                raise ValueError(f"forest.{name} must be finite")
         node = np.arange(shape[1])
         leaf = (parts["left"] == node) & (parts["right"] == node)
         for name in ("left", "right"):
@@ -138,9 +140,6 @@ class IsolationForestArrays:
                 raise ValueError(f"forest.{name} names a node that does not come after its parent")
         if (parts["feature"] < 0).any() or (parts["feature"] >= n_features).any():
             raise ValueError(f"forest.feature compares a column beyond {n_features}")
-        for name in ("threshold", "length"):
-            if parts[name].dtype != np.float64 or not np.isfinite(parts[name]).all():
-                raise ValueError(f"forest.{name} must be finite float64")
         if not np.isfinite(expected) or expected < 0:
             raise ValueError(f"forest expected path length is {expected}")
         return cls(**parts, n_features=n_features, expected=float(expected))

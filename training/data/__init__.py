@@ -1,1 +1,1 @@
-"""Training data: pairs, streaming, shards."""
+"""Training data: pairs and streaming."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from hf_specclip.cli.arguments import positive_int
 from hf_specclip.cli.run_command import run_command
+from hf_specclip.errors import SpecCLIPError
 from hf_specclip.storage import remove_partial
 from specclip_training.engine.presets import Preset, PresetError, load_preset
 
@@ -231,6 +232,23 @@ def call(main: Callable[[argparse.Namespace, Preset], None], arguments: argparse
 
     process = int(os.environ.get("RANK", "0"))
     return run_command(f"[process {process}] error" if process else "error", work, failed=2)
+
+
+def call_job(
+    main: Callable[[argparse.Namespace], Accelerator], arguments: argparse.Namespace
+) -> int:
+    """Run a command that has no preset and returns its accelerator.
+
+    Returns:
+        0, or 2 after an error that the user can mend, which is printed as one line.
+    """
+
+    def work() -> None:
+        accelerator = main(arguments)
+        accelerator.wait_for_everyone()
+        accelerator.end_training()
+
+    return run_command("error", work, failed=2, expected=(SpecCLIPError, OSError, ImportError))
 
 
 def command_line(processes: int) -> str:

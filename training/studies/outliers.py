@@ -17,12 +17,7 @@ from hf_specclip.outliers.rows import DETECTORS, OutlierRows, OutlierScores, ban
 from specclip_training.data.pairs import SPECTRUM
 from specclip_training.data.parquet_rows import to_arrays
 from specclip_training.reports.blocks import Paragraph, Section, Study, Table, skipped_study
-from specclip_training.studies.rare_sources import (
-    CHECK,
-    SCARCITY,
-    TIMES_CHANCE,
-    rare_source_test,
-)
+from specclip_training.studies.rare_sources import CHECK, SCARCITY, TIMES_CHANCE, rare_source_test
 from specclip_training.studies.representations import SplitRepresentations
 from specclip_training.studies.subject import Subject
 
