@@ -1,4 +1,4 @@
-"""Writer of a dataset from NumPy arrays, for observations and texts of one's own."""
+"""Writer of a dataset from NumPy arrays."""
 
 from __future__ import annotations
 
@@ -40,35 +40,33 @@ def write_arrays(
         counts: (n, n_bins) whole numbers.
         exposure: (n,) or one number, exposure time, s.
         summary: (n,) texts, or texts by section of the domain.
-        group: (n,) groups that no split may cut (see `specclip_datasets.assign_groups`); the source
-            alone where None, which is right only where sources share nothing.
-        background_counts: (n, n_bins) whole numbers; none where None.
+        group: (n,) groups that no split may cut (see `specclip_datasets.assign_groups`). Default:
+            one group per source, which is valid only if sources share no field, host or paper.
+        background_counts: (n, n_bins) whole numbers; default zeros.
         background_scale: (n,) or one number, from background region to aperture.
-        papers: (n,) lists of `{id, id_type, title, year}`; none where None.
-        overwrite: replace a dataset that is there already.
-        **columns: (n,) further columns of the contract: the variables of the domain (nan where
-            unknown), their `_lolim` and `_hilim`, `ra` and `dec` (not needed: the dataset then
-            says that it is not on the sky), `obsid`, `source_class`, …; (n, m) `effective_area`
-            and `text_embedding` (a row of nan where unknown).
+        papers: (n,) lists of `{id, id_type, title, year}`; default empty.
+        overwrite: replace an existing dataset.
+        **columns: (n,) optional columns of the contract: variables of the domain (nan if missing),
+            their `_lolim` and `_hilim`, `ra` and `dec` (without them, the domain is written as not
+            on the sky), `obsid`, `source_class`, …; (n, m) `effective_area` and `text_embedding`
+            (a row of nan if missing).
 
     Returns:
         The folder.
 
     Raises:
-        ContractError: for rows that break the contract, or columns of different lengths.
-        DatasetFolderError: when the folder may not be written.
+        ContractError: invalid rows, or columns of different lengths.
+        DatasetFolderError: the folder cannot be written.
     """
     n = len(source_name)
     counts = np.asarray(counts)
-    if background_counts is None:
-        background_counts = np.zeros_like(counts)
-    background = np.asarray(background_counts)
+    background = np.zeros_like(counts) if background_counts is None else background_counts
     groups = list(source_name if group is None else group)
     sections = info.domain.sections
     texts = [{sections[0]: each} if isinstance(each, str) else each for each in summary]
     content: dict[str, Any] = {
         "source_name": list(source_name),
-        # Each row is an observation of its own then, and none is taken for an archive's.
+        # Every row is a separate observation; negative numbers are in no archive.
         "obsid": -1 - np.arange(n, dtype=np.int32),
         "obi": np.zeros(n, dtype=np.int32),
         "region_id": np.ones(n, dtype=np.int32),
@@ -78,7 +76,7 @@ def write_arrays(
         "papers": [[]] * n if papers is None else [list(some) for some in papers],
         "summary": [{name: each.get(name) for name in sections} for each in texts],
     }
-    for name, matrix in (("counts", counts), ("background_counts", background)):
+    for name, matrix in (("counts", counts), ("background_counts", np.asarray(background))):
         if matrix.ndim != 2 or matrix.dtype.kind not in "iu":
             raise ContractError(
                 f"{name} are {matrix.dtype} {matrix.shape}: give whole numbers (rows, bins)"
@@ -102,7 +100,7 @@ def _for_rows(values: np.ndarray | float, n: int) -> np.ndarray:
 
 
 def _column(values: Any) -> pa.Array:
-    """Return values (n,) or (n, m) as a column; nan is null, a list where all of it is."""
+    """Return values (n,) or (n, m) as a column; nan, or a row of nan, becomes null."""
     array = np.asarray(values)
     missing = ~np.isfinite(array) if array.dtype.kind == "f" else None
     if array.ndim == 2:

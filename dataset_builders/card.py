@@ -1,4 +1,4 @@
-"""Card of a dataset folder: README.md, with the YAML that names the files of each split."""
+"""Dataset card: README.md, with YAML that names the files of each split."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Data contract: the columns of a SpecCLIP dataset and the check on their values.
+"""Data contract: columns of a SpecCLIP dataset and validation of their values.
 
-One row is one pair: a detection (one source in one observation) and the summary of what the
-literature says about its source. Simulated, local and archival data share these columns, so that
-training never asks where a row came from.
+A row is a pair: a detection (one source in one observation) and a summary of the literature on its
+source. Simulated, local and archival data have the same columns, so training does not depend on the
+origin of a row.
 """
 
 from __future__ import annotations
@@ -36,14 +36,13 @@ BIN_EDGES = energy_grid(N_BINS, ENERGY_RANGE)
 BIN_CENTRES = (BIN_EDGES[1:] + BIN_EDGES[:-1]) / 2
 SPLITS = ("train", "calibration", "validation", "test")
 
-# Variables for which the catalogue gives a 68 % interval. Fit statistics, significance and the
-# variability columns are numbers without one.
+# Variables with a 68 % interval in the catalogue: not fit statistics, significance, variability.
 LIMITED_VARIABLES = tuple(
     name
     for name in VARIABLES
     if name.startswith("hard_") or name.endswith(("_gamma", "_kt", "_nh"))
 )
-# What catalogues and hand-made tables write where they mean "not measured".
+# Numbers that mean "not measured" in catalogues and tables.
 SENTINELS = (-99.0, -999.0, -9999.0)
 
 _VARIABLE_MEANINGS = {
@@ -71,7 +70,7 @@ for _model, _title in (
 
 
 class ContractError(SpecCLIPError, ValueError):
-    """Data that break the contract; the message names the row, the column and the mend."""
+    """Data that violate the contract; the message names row, column and correction."""
 
 
 @dataclass(frozen=True)
@@ -85,15 +84,12 @@ class Column:
 
 
 def variable_units(domain: Domain = XRAY) -> dict[str, str]:
-    """Return the physical variables and their units, in the order the models use.
+    """Return the units of the physical variables by name, in the order of the models.
 
-    Returns:
-        Mapping of name to unit: the domain's own, or those of the Chandra Source Catalog
-        (`hf_specclip.VARIABLES`) where it names none.
+    They are those of the domain, by default of the Chandra Source Catalog
+    (`hf_specclip.VARIABLES`).
     """
-    if domain.variables is not None:
-        return dict(domain.variables)
-    return dict(VARIABLES)
+    return dict(VARIABLES if domain.variables is None else domain.variables)
 
 
 def limited_variables(domain: Domain = XRAY) -> tuple[str, ...]:
@@ -109,16 +105,15 @@ def contract_columns(
     *,
     text: bool = True,
 ) -> dict[str, Column]:
-    """List every column of the contract, in order.
+    """Return the columns of the contract, in order.
 
     Args:
         n_bins: number of equal energy bins of a spectrum.
-        text_dim: dimension d of one section's embedding; None for a dataset without
-            `text_embedding`. The column then holds d numbers for each section.
+        text_dim: dimension of the embedding of one section; None without `text_embedding`, which
+            contains the embeddings of all sections.
         domain: axis, sections and variables.
-        text: True when rows are pairs. Spectra without texts (`spectra_features`) have no
-            `aliases`, `papers`, `summary` and `writer`; their `paired` is true when a pair holds
-            them.
+        text: False for spectra without texts (`spectra_features`), which have `paired` instead of
+            `aliases`, `papers`, `summary` and `writer`.
 
     Returns:
         Mapping of column name to `Column`.
@@ -190,7 +185,7 @@ def contract_features(
     *,
     text: bool = True,
 ) -> Features:
-    """Return the columns of `contract_columns`, which has the arguments, as `datasets.Features`."""
+    """Return `contract_columns` as `datasets.Features`; the arguments are the same."""
     columns = contract_columns(n_bins, text_dim, domain, text=text)
     return Features({name: column.feature for name, column in columns.items()})
 
@@ -201,15 +196,11 @@ def spectra_features(n_bins: int = N_BINS) -> Features:
 
 
 def text_dim_of(schema: pa.Schema, domain: Domain = XRAY) -> int | None:
-    """Return the dimension of one section's embedding, None where there are no embeddings.
-
-    Args:
-        schema: of the dataset.
-        domain: its sections count.
+    """Return the dimension of the embedding of one section, or None without embeddings.
 
     Raises:
-        ContractError: when `text_embedding` is no list of a fixed length that the number of
-            sections divides.
+        ContractError: `text_embedding` is not a list with a fixed length that is a multiple of the
+            number of sections.
     """
     if "text_embedding" not in schema.names:
         return None
@@ -231,7 +222,7 @@ def n_bins_of(schema: pa.Schema) -> int:
     """Return the number of energy bins of a dataset's spectra.
 
     Raises:
-        ContractError: when there is no column `counts` of lists of a fixed length.
+        ContractError: there is no column `counts` of lists of a fixed length.
     """
     if "counts" not in schema.names:
         raise ContractError("there is no column 'counts'; is this a SpecCLIP dataset?")
@@ -251,22 +242,19 @@ def conform_table(
     domain: Domain = XRAY,
     text: bool = True,
 ) -> pa.Table:
-    """Put a table into the contract's order and types, and check every value.
+    """Convert a table to the contract's schema, and validate every value.
 
-    Nullable columns that are missing are added as nulls.
+    Missing nullable columns are added as nulls.
 
     Args:
         table: rows of a dataset.
         n_bins: number of energy bins.
         first_row: number of the first row, for messages.
         domain: axis, sections and variables.
-        text: True when rows are pairs; see `contract_columns`.
-
-    Returns:
-        Table with exactly the contract's schema.
+        text: see `contract_columns`.
 
     Raises:
-        ContractError: naming row, column and mend.
+        ContractError: invalid column or value.
     """
     text_dim = text_dim_of(table.schema, domain)
     columns = contract_columns(n_bins, text_dim, domain, text=text)
@@ -297,16 +285,10 @@ def conform_table(
 def validate_table(
     table: pa.Table, *, n_bins: int = N_BINS, first_row: int = 0, domain: Domain = XRAY
 ) -> None:
-    """Check the values of a table that already has the contract's schema.
-
-    Args:
-        table: rows of a dataset.
-        n_bins: number of energy bins.
-        first_row: number of the first row, for messages.
-        domain: axis, sections and variables.
+    """Validate the values of a table in the contract's schema; see `conform_table`.
 
     Raises:
-        ContractError: for the first broken rule, naming row, column and mend.
+        ContractError: invalid value (the first one).
     """
     for row, problem in broken_rows(table, n_bins=n_bins, domain=domain):
         raise ContractError(f"row {first_row + row}, {problem}")
@@ -315,13 +297,7 @@ def validate_table(
 def broken_rows(
     table: pa.Table, *, n_bins: int = N_BINS, domain: Domain = XRAY
 ) -> Iterator[tuple[int, str]]:
-    """Yield the rows of a table that break a rule, and the column, problem and mend of each.
-
-    Args:
-        table: rows of a dataset, with the contract's schema.
-        n_bins: number of energy bins.
-        domain: axis, sections and variables.
-    """
+    """Yield the invalid rows of a table in the contract's schema, each with a message."""
     rules = itertools.chain(
         _identity_rules(table, n_bins, domain),
         _spectrum_rules(table, n_bins),
@@ -405,15 +381,15 @@ def _numbers(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def list_matrix(column: pa.ChunkedArray, width: int) -> np.ndarray:
-    """Return values (n, width) of a column of lists; rows that are null become zeros.
+    """Return the values (n, width) of a column of lists; null lists become zeros.
 
     Raises:
-        ContractError: when there are nulls within a list.
+        ContractError: a list contains nulls.
     """
     rows = []
     for chunk in column.chunks:
         missing = pc.is_null(chunk).to_numpy(zero_copy_only=False)
-        # `flatten` leaves out the lists that are null, whatever lies below them in memory.
+        # `flatten` skips null lists.
         flat = chunk.flatten()
         if flat.null_count:
             raise ContractError("a list holds nulls: lists are null as a whole or not at all")
@@ -471,11 +447,11 @@ def to_table(columns: Mapping[str, Any], n: int, schema: pa.Schema) -> pa.Table:
 
 
 def list_array(values: np.ndarray, missing: np.ndarray | None = None) -> pa.FixedSizeListArray:
-    """Wrap a matrix as an Arrow column of lists of fixed length, without a copy.
+    """Wrap a matrix (n, m) as an Arrow column of fixed-size lists, without a copy.
 
     Args:
         values: array (n, m).
-        missing: (n,) bool, True for a list that is null; None for none.
+        missing: (n,) bool, True for null lists.
     """
     values = np.ascontiguousarray(values)
     mask = None if missing is None else pa.array(missing)

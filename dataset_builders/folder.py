@@ -1,4 +1,4 @@
-"""Dataset folder: Parquet for each split, a card that names the splits, and a description.
+"""Dataset folder: Parquet files of each split, a card, and a description.
 
 A Hub repository of the dataset holds the same files: `datasets.load_dataset(folder)` and
 `datasets.load_dataset("user/name")` give the same four splits.
@@ -58,11 +58,11 @@ ROWS_PER_FILE = 100_000
 
 @dataclass(frozen=True)
 class TableStream:
-    """Rows that are made while they are written."""
+    """Lazy stream of rows."""
 
     n_rows: int  # number of rows
     schema: pa.Schema  # their columns
-    tables: Iterable[pa.Table]  # the rows in order, in tables of any length; read once
+    tables: Iterable[pa.Table]  # rows in order, in tables of any length; read once
 
     def __len__(self) -> int:
         return self.n_rows
@@ -74,7 +74,7 @@ _Groups = dict[str, set[str]]
 
 
 def is_dataset_folder(folder: str | Path) -> bool:
-    """Return True for a folder with a description, a card that names files, or our Parquet."""
+    """Return True for a folder with a description, a card that names files, or Parquet splits."""
     folder = Path(folder)
     return (folder / INFO_FILE).is_file() or names_data_files(folder) or _holds_splits(folder)
 
@@ -96,26 +96,25 @@ def write_dataset(
     overwrite: bool = False,
     progress: bool = False,
 ) -> Path:
-    """Write a dataset: all of it or, when anything fails, nothing.
+    """Write a dataset folder atomically: nothing is left behind on an error.
 
-    Rows are checked against the contract as they pass, a thousand at a time.
+    Rows are validated against the contract in batches of 1,000.
 
     Args:
         folder: target; its parent is made.
-        splits: rows of each of the four splits; a split that is absent is written empty.
-        info: description; `rows` and `configurations` are filled here.
-        more: further configurations (see `CONFIGURATIONS`) and the rows of their splits.
-        remarks: called when all rows are written; its text is added to the description.
-        overwrite: replace a dataset that is already there. Anything else is never replaced.
-        progress: show a bar.
+        splits: rows of each of the four splits; a missing split is empty.
+        info: description; `rows` and `configurations` are filled in.
+        more: additional configurations (see `CONFIGURATIONS`) with the rows of their splits.
+        remarks: called after the rows are written; returns text to append to the description.
+        overwrite: replace an existing dataset. Anything else is never replaced.
+        progress: show a progress bar.
 
     Returns:
         The folder.
 
     Raises:
-        DatasetFolderError: when the folder exists and may not be replaced, or a split has an
-            unknown name.
-        ContractError: when a row breaks the contract.
+        DatasetFolderError: the folder cannot be replaced, a split is unknown, or there are no rows.
+        ContractError: a row violates the contract.
     """
     folder = Path(folder)
     more = {name: more[name] for name in CONFIGURATIONS if name in more} if more else {}
@@ -155,21 +154,18 @@ def write_dataset(
 
 
 def check_may_write(folder: str | Path, *, overwrite: bool) -> None:
-    """Refuse a target that holds something which must not be replaced.
+    """Raise `DatasetFolderError` if a target holds something that must not be replaced.
 
     Args:
         folder: target of a dataset.
-        overwrite: allow to replace a dataset that is already there.
-
-    Raises:
-        DatasetFolderError: saying what is there and what to do.
+        overwrite: allow an existing dataset to be replaced.
     """
     folder = Path(folder)
     if folder.is_file() or folder.is_symlink():
         raise DatasetFolderError(f"{folder} is a file or a link: name another folder")
     if not folder.is_dir() or not any(folder.iterdir()):
         return
-    # Replacing deletes the content: only do that to folders that this module wrote itself.
+    # Overwriting deletes the content, so only folders written by this module qualify.
     if not (folder / INFO_FILE).is_file():
         raise DatasetFolderError(f"{folder} holds something else than a dataset: name another one")
     ours = {INFO_FILE, CARD_FILE, DATA_FOLDER, *CONFIGURATIONS}
@@ -184,12 +180,12 @@ def check_may_write(folder: str | Path, *, overwrite: bool) -> None:
 
 
 def compact_storage(schema: pa.Schema) -> dict[str, Any]:
-    """Choose the Parquet encodings that keep the columns smallest without loss.
+    """Choose lossless Parquet encodings.
 
-    Counts repeat (most are 0), so a dictionary of them takes a tenth of dense float32. Curves and
-    vectors never do: their bytes are laid out by significance instead, which halves an area.
+    Counts repeat (most are 0): dictionary encoding takes a tenth of dense float32. Curves and
+    vectors do not: byte-stream splitting halves the size of an area.
     """
-    # Names of leaves, as Parquet counts them, are those that an empty file gets.
+    # Parquet's names of leaf columns are read from an empty file.
     sink = pa.BufferOutputStream()
     pq.write_table(schema.empty_table(), sink)
     leaves = pq.ParquetFile(pa.BufferReader(sink.getvalue())).schema
@@ -214,13 +210,13 @@ def _write_splits(
     info: SpecCLIPDatasetInfo,
     progress: Callable[[int], object],
 ) -> tuple[dict[str, int], _Groups]:
-    """Write the splits of one configuration; return rows and groups of each."""
+    """Write the splits of a configuration; return the number of rows and the groups of each."""
     folder.mkdir()
     rows = dict.fromkeys(SPLITS, 0)
     groups_of: _Groups = {split: set() for split in SPLITS}
     for split in SPLITS:
-        # `datasets` loads nothing at all where one split has no row: an empty one (there were
-        # fewer than four groups) has no file, and is known by its count of 0.
+        # `datasets` fails on a split without rows: an empty one (fewer than four groups) has no
+        # file, and the description counts 0 rows.
         if part := splits.get(split):
             for table in _write_files(folder, split, part, info):
                 rows[split] += len(table)
@@ -273,7 +269,7 @@ def _schema(part: Rows) -> pa.Schema:
 
 
 def _tables(part: Rows) -> Iterator[pa.Table]:
-    """Yield rows in tables of one row group, so that the bytes do not depend on their source."""
+    """Yield tables of one row group, so that files do not depend on the batches of the input."""
     size = ROWS_PER_GROUP
     if isinstance(part, Dataset):
         yield from part.with_format("arrow").iter(size)
@@ -302,18 +298,18 @@ def _check_groups(groups_of: Mapping[str, set[str]]) -> None:
 
 
 def read_dataset(folder: str | Path) -> tuple[DatasetDict, SpecCLIPDatasetInfo]:
-    """Read the pairs of a dataset folder into memory, with their embeddings where it has any.
+    """Read the pairs of a dataset folder, with embeddings if it has them.
 
     Args:
         folder: folder written by `write_dataset`, or a Hub download of one.
 
     Returns:
-        The four splits, and the description. A folder without `specclip_dataset.json` is taken at
-        the contract's defaults, with a warning.
+        The four splits, and the description. Without `specclip_dataset.json`, the defaults are
+        used, with a warning.
 
     Raises:
-        DatasetFolderError: when files are missing or disagree with the description.
-        ContractError: when the columns are not the contract's.
+        DatasetFolderError: files are missing or disagree with the description.
+        ContractError: the columns are not the contract's.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -334,22 +330,22 @@ def read_dataset(folder: str | Path) -> tuple[DatasetDict, SpecCLIPDatasetInfo]:
 def conform_splits(
     splits: DatasetDict, info: SpecCLIPDatasetInfo | None, *, name: str
 ) -> tuple[DatasetDict, SpecCLIPDatasetInfo]:
-    """Check loaded splits against the contract and their description.
+    """Validate loaded splits against the contract and their description.
 
-    Nullable columns that are absent are added as nulls; types are cast. Splits that already have
-    the contract's columns are checked and passed through as they are.
+    Missing nullable columns are added as nulls, and types are cast. Splits in the contract's
+    columns are validated and returned unchanged.
 
     Args:
-        splits: as `datasets.load_dataset` gives them.
-        info: as `read_info` gives it.
-        name: of their folder or repository, for messages.
+        splits: result of `datasets.load_dataset`.
+        info: result of `read_info`.
+        name: folder or repository, for messages.
 
     Returns:
-        Splits in the contract's columns, and the description (the defaults where there is none).
+        Splits in the contract's columns, and the description (defaults if `info` is None).
 
     Raises:
-        DatasetFolderError: when a split is missing or rows were lost.
-        ContractError: when the columns are not the contract's.
+        DatasetFolderError: a split or rows are missing.
+        ContractError: the columns are not the contract's.
     """
     empty = {split for split in SPLITS if info is not None and info.rows.get(split) == 0}
     missing = [split for split in SPLITS if split not in splits and split not in empty]
@@ -386,7 +382,7 @@ def conform_splits(
 
 
 def _conform_split(part: Dataset, n_bins: int, features: Features, domain: Domain) -> Dataset:
-    """Check the rows of a split, and cast them where they are not yet in the contract's columns."""
+    """Validate the rows of a split, and cast them if they are not in the contract's columns."""
     cast, tables, first = part.features != features, [], 0
     for table in _tables(part):
         if cast:

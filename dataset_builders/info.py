@@ -1,9 +1,8 @@
-"""Description of a dataset, `specclip_dataset.json`: its maker, settings, bins and sizes."""
+"""Description of a dataset, `specclip_dataset.json`: builder, settings, energy bins and sizes."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from hf_specclip.errors import SpecCLIPError
+from hf_specclip.errors import FileFormatError, SpecCLIPError
+from hf_specclip.storage import read_json
 
 from .contract import ENERGY_RANGE, N_BINS
 from .domain import XRAY, Domain
@@ -25,9 +25,9 @@ CONFIGURATIONS = {
     SPECTRA: "spectra without texts, for pretraining: those of the pairs (`paired`) and those of "
     "sources without a summary, in the same groups and splits",
 }
-# The description is a page; a larger one is a damaged or hostile file.
+# Maximum size of a description; a larger file is damaged or hostile.
 MAX_INFO_BYTES = 1 << 22
-# Types of the description's values: the text "false" would count as true.
+# Types of the values, since the text "false" would count as true.
 _INFO_TYPES = {
     "rows": dict,
     "configurations": dict,
@@ -39,7 +39,7 @@ _INFO_TYPES = {
 
 
 class DatasetFolderError(SpecCLIPError, ValueError):
-    """A dataset folder that cannot be read or written; the message says what to do."""
+    """Dataset folder that cannot be read or written; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class SpecCLIPDatasetInfo:
         domain: axis, sections and variables, where they are not those of an X-ray spectrum.
         text_model: model that made `text_embedding`, None where there is none.
         license: licence identifier for the card.
-        description: account of its making, in Markdown, for the card.
+        description: how the dataset was made, in Markdown, for the card.
         rows: number of rows of each split; filled when written.
         configurations: number of rows of each split of each configuration beside the pairs (see
             `CONFIGURATIONS`); filled when written.
@@ -113,14 +113,10 @@ def read_info(folder: str | Path) -> SpecCLIPDatasetInfo | None:
     path = Path(folder) / INFO_FILE
     if not path.is_file():
         return None
-    if path.stat().st_size > MAX_INFO_BYTES:
-        raise DatasetFolderError(f"{path} is too large to be a description")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError, RecursionError) as error:
-        raise DatasetFolderError(f"{path} is not JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise DatasetFolderError(f"{path} is not a JSON object")
+        content = read_json(path, MAX_INFO_BYTES)
+    except (FileFormatError, OSError) as error:
+        raise DatasetFolderError(str(error)) from None
     version = content.get("format_version", FORMAT_VERSION)
     if version != FORMAT_VERSION:
         raise DatasetFolderError(
@@ -145,7 +141,7 @@ def read_info(folder: str | Path) -> SpecCLIPDatasetInfo | None:
 
 
 def _energy_edges(values: Any, path: Path) -> np.ndarray:
-    """Check the edges of equal energy bins; the contract's where none are given."""
+    """Validate the edges of equal energy bins; the default is the contract's."""
     if values is None:
         return SpecCLIPDatasetInfo().energy_edges
     try:
@@ -161,7 +157,7 @@ def _energy_edges(values: Any, path: Path) -> np.ndarray:
 
 
 def code_fingerprint() -> str:
-    """Hash the code that makes rows, so that rows made by other code are not reused."""
+    """Hash the code and tables that make rows, so that rows made by other code are not reused."""
     import hf_specclip
 
     digest = hashlib.blake2b(digest_size=8)

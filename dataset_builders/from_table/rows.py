@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,25 +32,18 @@ class LeftOut(NamedTuple):
         return f"row {self.row}{f', {self.file}' if self.file else ''}: {self.reason}"
 
 
+@dataclass
 class RowReader:
-    """Reader of a table's rows.
+    """Reader of a table's rows."""
 
-    Args:
-        roles: columns of the table by role.
-        files: spectrum files that cells name.
-        of_source: spectrum files by source, for a table that neither names files nor has counts.
-        sides: `arf` and `rmf` of all rows, in place of those that files lead to.
-    """
+    roles: Roles  # columns of the table by role
+    files: SpectrumFiles  # that cells name
+    # Spectrum files by source, for a table that neither names files nor has counts.
+    of_source: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    # `arf` and `rmf` of all rows, in place of those that files lead to.
+    sides: Mapping[str, Path] = field(default_factory=dict)
 
-    def __init__(
-        self,
-        roles: Roles,
-        files: SpectrumFiles,
-        of_source: Mapping[str, Sequence[Path]] | None = None,
-        sides: Mapping[str, Path] | None = None,
-    ) -> None:
-        self.roles, self.files = roles, files
-        self.of_source, self.sides = of_source or {}, dict(sides or {})
+    def __post_init__(self) -> None:
         self._no_numbers: dict[str, list[str]] = {}
         self._unknown_observations = 0
 

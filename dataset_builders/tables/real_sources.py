@@ -1,20 +1,18 @@
-"""Table of facts on real sources: names, positions, classes, counts in bands, values, papers.
+"""Table of real sources: names, positions, classes, band counts, catalogue values, papers.
 
     python -m specclip_datasets.tables.real_sources --detections csc_semireal \\
         --catalogue csc_catalogue --output dataset_builders/tables/real_sources.parquet
 
 A row is a source of the Chandra Source Catalog 2.0 (Evans et al. 2010, ApJS 189, 37; 2024, ApJS
-274, 22). Classes are those that optical or timing work gave: the compilation of Yang et al. (2022,
-ApJ 941, 104), or catalogues of single hosts. The types that clustering of X-ray properties gave
-(Pérez-Díaz et al. 2024, MNRAS 528, 4852; the one most of a source's detections have) stand with a
-question mark where there is no other class. Papers are identifiers alone: texts of other hands
-(titles, abstracts) are left out.
+274, 22). Classes come from optical or timing studies: the compilation of Yang et al. (2022, ApJ
+941, 104), or catalogues of single hosts. Sources without such a class have the type from clustering
+of X-ray properties (Pérez-Díaz et al. 2024, MNRAS 528, 4852; the most frequent type of the
+detections), with a question mark. Papers are listed by identifier, without titles and abstracts.
 
-The columns `counts`, `background` (soft, medium, hard), `scale`, `exposure`, `response`, `model`
-are those of the brightest detection of a source. `model` names the catalogue's fit that gives the
-shape inside a band, `bands` an absorbed power law through the bands, `fluxes` one through the
-energy fluxes in the bands of a source whose counts are not in the tables; it is null where a source
-is known by name, position and class only.
+The columns `counts`, `background` (soft, medium, hard), `scale`, `exposure`, `response` and `model`
+are those of the brightest detection. `model` is the model for the spectral shape within a band: a
+fit of the catalogue, or an absorbed power law through the counts (`bands`) or, without counts, the
+energy fluxes (`fluxes`) of the bands. It is null if only name, position and class are known.
 """
 
 from __future__ import annotations
@@ -51,7 +49,7 @@ VALUES = (
 FLUXES = ("Fs", "Fm", "Fh")
 MACHINE = "clustering of X-ray properties (Perez-Diaz et al. 2024)"
 OWN_PAPERS, HOST_PAPERS, ALIASES, OBSERVATIONS = 4, 2, 4, 12
-# Spellings of catalogues that no list of classes has; None says nothing.
+# Spellings of catalogues that are not in the list of classes; None for no class.
 _SPELLINGS: Mapping[str, str | None] = {
     "LMXRB BURSTER": "LMXB",
     "LMXRB GLOBULAR CLUSTER": "LMXB",
@@ -63,13 +61,13 @@ _SPELLINGS: Mapping[str, str | None] = {
 
 
 def read_real_sources() -> pa.Table:
-    """Read the table that the package brings."""
+    """Read the table of this package."""
     with (resources.files("specclip_datasets.tables") / TABLE).open("rb") as file:
         return pq.read_table(file)
 
 
 def class_label(name: Any) -> str | None:
-    """Return the usual label of a class of a catalogue; None for one that says nothing."""
+    """Return the standard label of a catalogue's class, or None."""
     if not isinstance(name, str):
         return None
     name = name.strip()
@@ -151,7 +149,7 @@ def _literature(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def host_name(name: str | None) -> str | None:
-    """Return the usual form of a host's name, such as `NGC 253` of `NGC0253`."""
+    """Return the standard form of a host's name, such as `NGC 253` for `NGC0253`."""
     if not name:
         return None
     for catalogue in ("NGC", "IC"):
@@ -220,13 +218,13 @@ def schema() -> pa.Schema:
 
 
 def write_real_sources(detections: Path, catalogue: Path, output: Path) -> pa.Table:
-    """Write the table of facts, and return it."""
+    """Write the table of real sources, and return it."""
     rows = collect_sources(detections, catalogue)
     for row in rows:
         row["ra"], row["dec"] = round(row["ra"], 6), round(row["dec"], 6)
         for name in (*VALUES, "exposure", "scale"):
             value = row.get(name)
-            # Four digits: what the catalogue's own errors leave of a value.
+            # Four digits: the errors of the catalogue are larger.
             row[name] = None if value is None or value != value else float(f"{value:.4g}")
     table = pa.Table.from_pylist(rows, schema())
     with atomic_file(output) as partial:
@@ -236,7 +234,7 @@ def write_real_sources(detections: Path, catalogue: Path, output: Path) -> pa.Ta
 
 def main() -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(description="Write the table of facts on real sources.")
+    parser = argparse.ArgumentParser(description="Write the table of real sources.")
     parser.add_argument("--detections", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--catalogue", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--output", type=Path, default=Path(__file__).with_name(TABLE))

@@ -14,6 +14,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -46,27 +47,17 @@ _LABEL = "specclip"
 _LIST_LIMIT = 100
 
 
+@dataclass
 class BatchRunner:
-    """Runner of a summariser's requests as batch jobs.
+    """Runner of a summariser's requests as batch jobs."""
 
-    Args:
-        poll: polling interval, s.
-        limit: maximum number of requests per batch.
-    """
+    summariser: ModelSummariser
+    store: Store
+    poll: float = POLL_SECONDS  # polling interval, s
+    limit: int = MAX_REQUESTS  # maximum number of requests per batch
 
-    def __init__(
-        self,
-        summariser: ModelSummariser,
-        store: Store,
-        *,
-        poll: float = POLL_SECONDS,
-        limit: int = MAX_REQUESTS,
-    ) -> None:
-        self.summariser = summariser
-        self.model = summariser.model
-        self.store = store
-        self.poll = poll
-        self.limit = limit
+    def __post_init__(self) -> None:
+        self.model = self.summariser.model
         # Tokens per batch: from the account's limit in an error message, or found by halving.
         self._max_tokens = self._token_limit = float("inf")
 

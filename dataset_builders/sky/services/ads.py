@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,19 +43,17 @@ def ads_token() -> str | None:
     return token or None
 
 
+@dataclass
 class Ads:
-    """Client of ADS: searches by object and by bibcode.
+    """Client of ADS: searches by object and by bibcode."""
 
-    Args:
-        service: session with the token.
-        rows: papers per page.
-    """
+    service: Service  # session with the token
+    store: Store
+    url: str = ADS
+    rows: int = ROWS  # papers per page
 
-    def __init__(self, service: Service, store: Store, url: str = ADS, *, rows: int = ROWS) -> None:
-        self.service = service
-        self.store = store
-        self.url = url.rstrip("/")
-        self.rows = rows
+    def __post_init__(self) -> None:
+        self.url = self.url.rstrip("/")
 
     def fetch_objects(self, numbers: Mapping[str, int]) -> None:
         """Search papers about sources (name -> SIMBAD number) and save them.

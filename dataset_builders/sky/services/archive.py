@@ -18,7 +18,7 @@ import tarfile
 import threading
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,37 +58,26 @@ _NAME = re.compile(
 )
 
 
+@dataclass
 class SpectrumArchive:
-    """Downloader of the data products of detections.
+    """Downloader of the data products of detections."""
 
-    Args:
-        folder: work folder of the build; files go to `spectra`, with all products of a detection
-            in one folder, as `hf_specclip.spectra.read_spectrum` expects them.
-        max_disk: maximum total size of the files, bytes; None for the free disk space.
-        batch: detections per request.
-        workers: concurrent requests.
-    """
+    service: Service
+    store: Store
+    # Work folder of the build; files go to `spectra`, with all products of a detection in one
+    # folder, as `hf_specclip.spectra.read_spectrum` expects them.
+    folder: Path
+    _: KW_ONLY
+    url: str = CSCCLI
+    kinds: Sequence[str] = tuple(KINDS)
+    max_disk: int | None = None  # maximum size of the files, bytes; None for the free disk space
+    batch: int = 20  # detections per request
+    workers: int = 4  # concurrent requests
 
-    def __init__(
-        self,
-        service: Service,
-        store: Store,
-        folder: str | Path,
-        *,
-        url: str = CSCCLI,
-        kinds: Sequence[str] = tuple(KINDS),
-        max_disk: int | None = None,
-        batch: int = 20,
-        workers: int = 4,
-    ) -> None:
-        self.service = service
-        self.store = store
-        self.folder = Path(folder) / FOLDER
-        self.url = url.rstrip("/")
-        self.kinds = tuple(kind for kind in KINDS if kind in kinds)
-        self.max_disk = max_disk
-        self.batch = batch
-        self.workers = workers
+    def __post_init__(self) -> None:
+        self.folder = self.folder / FOLDER
+        self.url = self.url.rstrip("/")
+        self.kinds = tuple(kind for kind in KINDS if kind in self.kinds)
         self._lock = threading.Lock()
         self._stored = (0.0, 0.0)  # finished detections, and bytes of their files
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,21 +46,17 @@ _SKIPPED_CLASSES = {
 _BREAK = "\x1e"
 
 
+@dataclass
 class FullTexts:
-    """Downloader of full texts.
+    """Downloader of full texts."""
 
-    Args:
-        folder: work folder of the build; texts go to `full_texts`.
-        urls: base URLs, in order of preference, to which the arXiv identifier is appended.
-    """
+    service: Service
+    store: Store
+    folder: Path  # work folder of the build; texts go to `full_texts`
+    urls: Sequence[str] = ARXIV  # in order of preference; the arXiv identifier is appended
 
-    def __init__(
-        self, service: Service, store: Store, folder: str | Path, urls: Iterable[str] = ARXIV
-    ) -> None:
-        self.service = service
-        self.store = store
-        self.folder = Path(folder) / FOLDER
-        self.urls = tuple(url.rstrip("/") for url in urls)
+    def __post_init__(self) -> None:
+        self.folder = self.folder / FOLDER
 
     def fetch(self, bibcodes: Iterable[str]) -> None:
         """Fetch the full texts of papers."""
@@ -100,7 +97,7 @@ class FullTexts:
         for url in self.urls:
             try:
                 response = self.service.request(
-                    "GET", f"{url}/{identifier}", item=about, check=_check_page
+                    "GET", f"{url.rstrip('/')}/{identifier}", item=about, check=_check_page
                 )
             except NotFoundError:
                 continue
