@@ -167,23 +167,20 @@ def simulate(
     overwrite: bool = False,
     progress: bool = False,
 ) -> Universe:
-    """Simulate a dataset into a folder. A run that was killed resumes.
+    """Simulate a dataset into a folder; an interrupted run resumes.
 
-    Batches of rows wait in a hidden folder beside the output until all are there.
+    Batches of rows are kept in a hidden folder beside the output until the dataset is complete.
 
     Args:
         output: folder to make.
-        knobs: the settings.
+        knobs: settings.
         config_name: name of the configuration, for the card.
-        processes: how many make rows; the bytes do not depend on it.
-        overwrite: replace a dataset that is already there.
-        progress: show a bar.
-
-    Returns:
-        The universe that was observed.
+        processes: number of processes; does not affect the output.
+        overwrite: replace an existing dataset.
+        progress: show a progress bar.
 
     Raises:
-        DatasetFolderError: when the output may not be written, or another run is making it.
+        DatasetFolderError: the output cannot be written, or another run is writing it.
     """
     output = Path(output)
     check_may_write(output, overwrite=overwrite)
@@ -218,12 +215,7 @@ def simulate(
 
 
 def describe(config_name: str, knobs: Knobs) -> SpecCLIPDatasetInfo:
-    """Return the description for the dataset card.
-
-    Args:
-        config_name: name of the configuration.
-        knobs: the settings.
-    """
+    """Return the description of a simulated dataset."""
     return SpecCLIPDatasetInfo(
         name=f"SimulatedCSC {config_name}",
         builder="simulated",

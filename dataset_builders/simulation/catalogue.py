@@ -105,11 +105,7 @@ class Universe:
         )
 
     def batches(self, size: int) -> list[Batch]:
-        """Return the rows in batches of about a size, in order; none cuts a source.
-
-        Args:
-            size: rows of a batch; the last source may bring a few more.
-        """
+        """Return the rows in batches of at least `size`; the rows of a source are in one batch."""
         batches = []
         for split in SPLITS:
             rows = np.flatnonzero(self.splits == split)
@@ -236,8 +232,8 @@ class Universe:
         """Simulate the instrument output for some detections.
 
         Args:
-            detections: those observed.
-            draws: numbers that fix the noise of each, (n); the catalogue's own where None.
+            detections: indices, (n).
+            draws: seeds of the noise, (n); default those of the catalogue.
         """
         seen, n = self.detections.take(detections), len(detections)
         source, behind = self.expected(detections)

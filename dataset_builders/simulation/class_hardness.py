@@ -60,11 +60,11 @@ def read_types(path: Path) -> dict[str, np.ndarray]:
 def class_table(here: Mapping[str, np.ndarray], real: Mapping[str, np.ndarray]) -> str:
     """Format 16, 50 and 84 % of the ratios by class as Markdown, with a verdict.
 
-    A ratio passes where the medians differ by 0.1 at most and the ranges by a factor of 1.3.
+    A ratio passes if the medians differ by at most 0.1 and the ranges by at most a factor of 1.3.
 
     Args:
-        here: columns of a dataset, `Marginals.columns`; faint rows are left out.
-        real: columns of a real table, `read_types`.
+        here: `Marginals.columns` of a dataset; faint rows are skipped.
+        real: result of `read_types`.
     """
     bright = here["counts"] - here["background"] > LEAST_NET_COUNTS
     lines = ["| class | real, here |" + "".join(f" `{name}` real | here |" for name in RATIOS)]

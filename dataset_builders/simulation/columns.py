@@ -44,10 +44,8 @@ def read_table(path: Path) -> pa.Table:
 
 
 def bands_of_table(table: pa.Table) -> dict[str, photometry.Band]:
-    """Return the bands of detections in columns `counts_b`, `background_b`, `area_b` and so on.
-
-    Args:
-        table: with these columns of each band, `exposure` (s) and `background_scale`.
+    """Return the bands of detections with columns `exposure` (s), `background_scale`, and
+    `counts_b`, `background_b`, `area_b` for each band.
     """
     values = _numbers(table)
     return {
@@ -84,15 +82,15 @@ def bands_of_rows(table: pa.Table) -> dict[str, photometry.Band]:
 def check_columns(
     table: pa.Table, bands: Mapping[str, photometry.Band]
 ) -> dict[str, dict[str, Any]]:
-    """Compare columns measured from counts with those of the catalogue.
+    """Compare columns computed from counts with those of the catalogue.
 
     Args:
         table: n detections with `source_name` and the catalogue's columns.
         bands: their counts.
 
     Returns:
-        For each variable that could be checked `rows`, `quantiles` (16, 50, 84 % of ours less the
-        catalogue's; of the significance, ours over the catalogue's less one) and `passes`.
+        For each variable: `rows`, `quantiles` (16, 50, 84 % of the differences, relative for the
+        significance) and `passes`.
     """
     ours = photometry.catalogue_columns(bands)
     broad = bands["b"]

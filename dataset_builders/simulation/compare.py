@@ -73,14 +73,11 @@ def _quantities(table: pa.Table) -> dict[str, np.ndarray]:
 
 
 def quantiles_of(values: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
-    """Return quantiles of each quantity.
-
-    Args:
-        values: arrays (n) by name, nan where not measured.
+    """Return quantiles of quantities, arrays (n) by name with nan where missing.
 
     Returns:
-        For each name `known` (share of the rows that have it) and `quantiles` (at `PERCENTILES`,
-        None where no row has it).
+        For each name `known` (fraction of rows with a value) and `quantiles` (at `PERCENTILES`, or
+        None).
     """
     result = {}
     for name, column in values.items():
@@ -105,11 +102,7 @@ def catalogue_marginals() -> dict[str, Any]:
 
 
 def comparison_table(quantiles: Mapping[str, Mapping[str, Any]]) -> str:
-    """Format a dataset's quantiles beside the catalogue's as a Markdown table.
-
-    Args:
-        quantiles: what `quantiles_of` gave.
-    """
+    """Format the result of `quantiles_of` beside the catalogue's as a Markdown table."""
     samples = catalogue_marginals()["samples"]
     lines = [
         f"| quantity ({' '.join(map(str, PERCENTILES))} %) | here | "

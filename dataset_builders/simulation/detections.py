@@ -89,11 +89,9 @@ class Batch:
 
 
 def noise_free_quantities(spectra: populations.Spectra, flux: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the quantities that texts state, as a measurement without noise would give them.
+    """Return the quantities that texts state, without noise, for n sources.
 
-    Args:
-        spectra: of n sources.
-        flux: absorbed photons/cm²/s in 0.5–7 keV, (n).
+    The flux is in absorbed photons/cm²/s, 0.5–7 keV, (n).
     """
     photons = populations.photon_spectra(spectra)
     colours = instrument.hardness_ratios(photons)
@@ -108,12 +106,7 @@ def noise_free_quantities(spectra: populations.Spectra, flux: np.ndarray) -> dic
 
 
 def at_the_time(spectra: populations.Spectra, hardening: np.ndarray) -> populations.Spectra:
-    """Return average spectra as they are at the time of an observation.
-
-    Args:
-        spectra: n spectra.
-        hardening: see `Detections`, (n).
-    """
+    """Return average spectra as they are in an observation, see `Detections.hardening`."""
     # Those that every thermal model covers, keV.
     temperatures = emission.plasma_temperatures()
     shape = np.where(
@@ -140,11 +133,9 @@ def bins_within(band: str) -> np.ndarray:
 
 
 def source_names(ra: np.ndarray, dec: np.ndarray, extended: np.ndarray) -> np.ndarray:
-    """Return unique catalogue names from positions: truncated, not rounded, as the IAU asks.
+    """Return unique catalogue names of positions (degrees), truncated as the IAU asks.
 
-    Args:
-        ra, dec: degrees, (n).
-        extended: whether an `X` ends the name, (n).
+    Names of extended sources end in `X`.
     """
     names, used = np.empty(len(ra), dtype=object), set()
     for index, (longitude, latitude, large) in enumerate(zip(ra, dec, extended, strict=True)):
@@ -167,14 +158,14 @@ def source_names(ra: np.ndarray, dec: np.ndarray, extended: np.ndarray) -> np.nd
 
 
 def measured_variables(observed: Observed, seen: Detections) -> dict[str, np.ndarray]:
-    """Measure the catalogue columns that follow from counts: hardness, significance, variability.
+    """Measure the columns that follow from counts: hardness, significance, variability.
 
     Args:
-        observed: what the instrument gave for the detections.
-        seen: the detections; all there are of each source.
+        observed: instrument output.
+        seen: the detections; all of each source.
 
     Returns:
-        Arrays (n) by column, nan where the catalogue has nothing.
+        Arrays (n) by column, nan where the catalogue has no value.
     """
     bands, areas = {}, instrument.map_areas(seen.response, seen.theta)
     for name in BANDS:

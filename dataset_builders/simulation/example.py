@@ -23,14 +23,8 @@ _LEAST_REDISTRIBUTED = 1e-6
 
 
 def write_example(path: Path, seed: int = 0) -> str:
-    """Write a simulated detection as a PHA file, with its ARF and RMF beside it.
-
-    Args:
-        path: the PHA file; the others have the suffixes `.arf` and `.rmf`.
-        seed: seed of the simulation.
-
-    Returns:
-        A sentence on the source, with its true class and spectrum.
+    """Write a simulated detection as a PHA file, with `.arf` and `.rmf` files beside it; return a
+    sentence on the source, with its true class and spectrum.
     """
     universe = Universe(Knobs(pairs=_PAIRS, seed=seed, fits=0.0))
     expected, _ = universe.expected(np.arange(_PAIRS))

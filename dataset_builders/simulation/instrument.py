@@ -83,14 +83,9 @@ def _background_shape(detector: str) -> np.ndarray:
 
 
 def within(band: str, edges: np.ndarray) -> np.ndarray:
-    """Select the bins whose middle lies in a band of the catalogue.
+    """Return True for the bins with their centre in a band (`b`, `s`, `m`, `h`) of the catalogue.
 
-    Args:
-        band: `b`, `s`, `m` or `h`.
-        edges: of n bins, keV, (n + 1).
-
-    Returns:
-        (n) of booleans.
+    Edges are in keV, (n + 1).
     """
     middle = (edges[1:] + edges[:-1]) / 2
     low, high = BANDS[band]
@@ -108,11 +103,8 @@ def photons_within(band: str) -> np.ndarray:
 
 
 def nearest_epochs(family: np.ndarray, year: np.ndarray) -> np.ndarray:
-    """Return the index into `load_epochs()` of the nearest calibration of the same array.
-
-    Args:
-        family: `ACIS-S` or `ACIS-I`, (n).
-        year: decimal year, (n).
+    """Return the index into `load_epochs()` of the nearest calibration of the same array, (n), for
+    arrays (`ACIS-S` or `ACIS-I`) and decimal years.
     """
     epochs = load_epochs()
     distance = np.abs(year[:, None] - np.array([epoch.year for epoch in epochs]))
@@ -121,17 +113,10 @@ def nearest_epochs(family: np.ndarray, year: np.ndarray) -> np.ndarray:
 
 
 def vignetting(theta: np.ndarray, energy: np.ndarray) -> np.ndarray:
-    """Return area off axis over area on axis.
+    """Return area off axis over area on axis at energies (n), keV: (B, n).
 
     1 / (1 + (θ/θ₀)²) with θ₀ falling from 21′ at 1.5 keV to 14′ at 6.4 keV: our approximation to
     the mirror's curves in the Proposers' Observatory Guide (0.82 and 0.65 at 10′).
-
-    Args:
-        theta: see the module.
-        energy: keV, (n).
-
-    Returns:
-        (B, n).
     """
     scale = np.interp(energy, [1.5, 6.4], [21.3, 13.6])
     return 1.0 / (1.0 + (np.asarray(theta)[:, None] / scale) ** 2)
@@ -146,15 +131,11 @@ def aperture_area(theta: np.ndarray) -> np.ndarray:
 
 
 def local_background(theta: np.ndarray, normal: np.ndarray) -> np.ndarray:
-    """Return the background around a source over the quiescent one: hosts glow, wings overlap.
+    """Return the background around a source over the quiescent one, for standard normals (B).
 
-    Near the axis most sources with a literature sit in galaxies, clusters and crowds, and apertures
-    are larger than the circle here; far off axis the quiescent background is most of it. Median and
-    scatter follow the rates in the catalogue's apertures at angles from 0 to 15′.
-
-    Args:
-        theta: see the module.
-        normal: standard normal numbers, (B).
+    Near the axis most sources with a literature are in galaxies, clusters and crowded fields, and
+    apertures are larger than the circle here; far off axis, the quiescent background dominates.
+    Median and scatter follow the rates in the catalogue's apertures at angles from 0 to 15′.
     """
     median = 1.3 + 24.0 * np.exp(-theta / 2.2)
     return median * 10.0 ** ((0.25 + 0.55 * np.exp(-theta / 5.0)) * normal)
@@ -173,17 +154,10 @@ def map_areas(epoch: np.ndarray, theta: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def fold(photons: np.ndarray, epoch: np.ndarray, theta: np.ndarray) -> np.ndarray:
-    """Return expected count rates of spectra seen by the instrument.
+    """Return the expected counts/s in each channel, (B, 560), of photons/cm²/s on `PHOTON_EDGES`.
 
-    In float64 although float32 would do for the physics: the last digit of a float32 product
-    depends on how many threads made it, and a Poisson draw can turn on it.
-
-    Args:
-        photons: photons/cm²/s on `PHOTON_EDGES`, (B, 870).
-        epoch, theta: see the module.
-
-    Returns:
-        Counts/s in each channel, (B, 560).
+    In float64: the last digit of a float32 product depends on the number of threads, and a Poisson
+    draw can depend on it.
     """
     seen = photons * effective_area(epoch, theta, PHOTON_CENTRES)
     rates = np.zeros((len(photons), N_CHANNELS))
@@ -209,13 +183,9 @@ def _fluxes_per_photon() -> np.ndarray:
 
 
 def hardness_ratios(photons: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the catalogue's hardness ratios of a measurement on axis without noise.
+    """Return `hard_hm`, `hard_hs` and `hard_ms` of a noise-free measurement on axis.
 
-    Args:
-        photons: photons/cm²/s on `PHOTON_EDGES`, (B, 870).
-
-    Returns:
-        `hard_hm`, `hard_hs` and `hard_ms` at `USUAL_EPOCH`, (B) each.
+    Of photons/cm²/s on `PHOTON_EDGES`, at `USUAL_EPOCH`, (B) each.
     """
     band = dict(zip(MAP_ENERGIES, (photons @ _fluxes_per_photon()).T, strict=True))
     return {
@@ -225,14 +195,9 @@ def hardness_ratios(photons: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def background_rates(epoch: np.ndarray, theta: np.ndarray, brightness: np.ndarray) -> np.ndarray:
-    """Return the expected background in the source aperture.
+    """Return the expected background in the aperture, counts/s in each channel, (B, 560).
 
-    Args:
-        epoch, theta: see the module.
-        brightness: local background over the quiescent one (host's glow, flares), (B).
-
-    Returns:
-        Counts/s in each channel, (B, 560).
+    The brightness is the local background over the quiescent one (host, flares), (B).
     """
     rate = quiescent_background(np.array([item.family for item in load_epochs()]))[epoch]
     shapes = np.stack([item.background for item in load_epochs()])

@@ -75,22 +75,12 @@ class Knobs:
 
 
 def stream(seed: int, *purpose: Hashable) -> np.random.Generator:
-    """Return a random generator for one purpose, keyed by the seed and the purpose.
-
-    Args:
-        seed: of the simulation.
-        purpose: plain values that say what the numbers are for.
-    """
+    """Return a random generator keyed by the seed of the simulation and a purpose."""
     return np.random.Generator(np.random.Philox(key=_key(seed, purpose)))
 
 
 def text_stream(seed: int, *purpose: Hashable) -> Random:
-    """Return a `stream` for choices one at a time, ten times faster at them than NumPy.
-
-    Args:
-        seed: of the simulation.
-        purpose: plain values that say what the numbers are for.
-    """
+    """Return a `stream` for single choices, ten times faster at them than NumPy."""
     return Random(_key(seed, purpose))
 
 

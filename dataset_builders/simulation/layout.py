@@ -69,12 +69,7 @@ class Layout:
 
 
 def lay_out(knobs: Knobs, n_fields: int) -> Layout:
-    """Draw a sky.
-
-    Args:
-        knobs: the settings.
-        n_fields: number of fields; all draws depend on it.
-    """
+    """Draw a sky; all draws depend on the number of fields."""
     fields = _draw_fields(knobs, n_fields)
     fields, observations = _draw_observations(knobs, fields)
     sources, offset = _draw_sources(knobs, fields)

@@ -35,14 +35,11 @@ class LightCurves:
         return 1.0 + self.flare * self.flare_decay / exposure * decayed
 
     def rates(self, exposure: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """Return relative rates, with a mean of one.
+        """Return relative rates with a mean of one, (n, N_TIMES).
 
         Args:
             exposure: length of each observation, s, (n).
             noise: uniform numbers for frequency and phase of each octave, (n, 2, N_OCTAVES).
-
-        Returns:
-            (n, N_TIMES).
         """
         time = (np.arange(N_TIMES) + 0.5) / N_TIMES
         cycles = 0.4 * 2.0 ** (np.arange(N_OCTAVES) + noise[:, 0])

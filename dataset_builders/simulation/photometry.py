@@ -50,14 +50,8 @@ class Band:
 
 
 def log_likelihood(band: Band, source_counts: np.ndarray) -> np.ndarray:
-    """Return the likelihood of source counts, marginalised over the background.
-
-    Args:
-        band: n bands.
-        source_counts: expected source counts in the aperture, (n, k).
-
-    Returns:
-        Natural logarithm up to a constant for each band, (n, k).
+    """Return the log-likelihood of source counts in the aperture, (n, k), up to a constant for each
+    band, marginalised over the background.
     """
     # The background's posterior is a gamma distribution; its quantiles by Wilson & Hilferty (1931).
     shape = band.background + 1.0
@@ -99,12 +93,9 @@ def hardness_ratio(hard: Band, soft: Band) -> tuple[np.ndarray, np.ndarray, np.n
     With u = ln(F_hard / F_soft) the ratio is tanh(u / 2), and the posterior of u is the correlation
     of those of ln F_hard and ln F_soft.
 
-    Args:
-        hard, soft: the two bands, n each.
-
     Returns:
-        Mode of the posterior, and lower and upper end of the smallest interval that holds 68 % of
-        it; nan where neither band has a count.
+        Mode of the posterior, and lower and upper end of the smallest interval with 68 % of it; nan
+        if neither band has a count.
     """
     tables = (hard.log_flux, soft.log_flux)
     # The narrower posterior is the one summed over: the other way its peaks would make a comb.
@@ -146,13 +137,9 @@ def hardness_ratio(hard: Band, soft: Band) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def catalogue_columns(bands: Mapping[str, Band]) -> dict[str, np.ndarray]:
-    """Return the catalogue's columns that follow from counts in bands.
+    """Return `flux_significance_b` and the hardness ratios with limits, (n) by column.
 
-    Args:
-        bands: `b`, `s`, `m` and `h`, n detections each.
-
-    Returns:
-        `flux_significance_b`, and the hardness ratios with their limits, (n) by column.
+    Bands are `b`, `s`, `m` and `h`.
     """
     columns = {"flux_significance_b": flux_significance(bands["b"])}
     for hard, soft in ("hm", "hs", "ms"):

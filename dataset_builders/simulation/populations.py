@@ -59,12 +59,12 @@ class Spectra:
 def draw_spectra(
     class_index: np.ndarray, foreground_nh: np.ndarray, random: np.random.Generator
 ) -> Spectra:
-    """Draw the parameters of sources from their classes' distributions.
+    """Draw the parameters of sources from the distributions of their classes.
 
     Args:
         class_index: index into `CLASS_NAMES`, (n).
         foreground_nh: Galactic column, 1e22 cm⁻², (n).
-        random: generator; the draws depend on it and on the order of the sources.
+        random: generator; draws depend on the order of the sources.
     """
     n = len(class_index)
     values = {item.name: np.zeros(n) for item in fields(Spectra)}
@@ -98,13 +98,13 @@ def draw_spectra(
 def draw_light_curves(
     class_index: np.ndarray, source: np.ndarray, exposure: np.ndarray, random: np.random.Generator
 ) -> LightCurves:
-    """Draw the light curves of sources in their observations.
+    """Draw the light curves of sources in observations.
 
     Args:
-        class_index: of each source, index into `CLASS_NAMES`, (m).
-        source: observed, index into `class_index`, (n).
-        exposure: of each observation, s, (n).
-        random: generator; the draws depend on it and on the order of sources and observations.
+        class_index: index into `CLASS_NAMES` of each source, (m).
+        source: index into `class_index`, (n).
+        exposure: s, (n).
+        random: generator; draws depend on the order of sources and observations.
     """
     m, n = len(class_index), len(source)
     of_source = {"scatter": np.zeros(m), "period": np.zeros(m), "pulsed": np.zeros(m)}
@@ -135,13 +135,8 @@ def draw_light_curves(
 
 
 def photon_spectra(spectra: Spectra) -> np.ndarray:
-    """Return spectra as they arrive, for one absorbed photon/cm²/s in 0.5–7 keV.
-
-    Args:
-        spectra: parameters of n spectra.
-
-    Returns:
-        Photons/cm²/s on `instrument.PHOTON_EDGES`, (n, 870).
+    """Return photons/cm²/s on `instrument.PHOTON_EDGES`, (n, 870), of spectra with one absorbed
+    photon/cm²/s in 0.5–7 keV.
     """
     band = photons_within("b")
     total = np.zeros((len(spectra.first), len(PHOTON_CENTRES)))

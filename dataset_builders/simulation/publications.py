@@ -22,13 +22,8 @@ def publish_papers(
 ) -> list[list[Paper]]:
     """Write papers on single sources, on fields, on small samples, and surveys.
 
-    Args:
-        seed: of the universe.
-        sources: its sources, (n).
-        field_names: name of each field, None without.
-
     Returns:
-        The papers of each source, (n).
+        Papers of each source, (n).
     """
     n = len(sources.names)
     random = stream(seed, "papers")

@@ -53,16 +53,16 @@ def simulated_splits(
     """Make the rows of a universe while they are read.
 
     Args:
-        universe: the simulated catalogue.
-        folder: of the batches; those it already holds are not made again.
-        processes: number of processes that make batches.
-        progress: show a bar.
+        universe: simulated catalogue.
+        folder: folder of the batches; existing ones are not made again.
+        processes: number of processes.
+        progress: show a progress bar.
 
     Yields:
-        The rows of each split, to be read once, in the order of `SPLITS`.
+        Rows of each split, to be read once, in the order of `SPLITS`.
 
     Raises:
-        DatasetFolderError: when another run works in the folder.
+        DatasetFolderError: another run uses the folder.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -114,11 +114,7 @@ def simulated_splits(
 
 
 def prepare_processes(fits: bool) -> None:
-    """Start the server that processes are forked from, so that it imports modules meanwhile.
-
-    Args:
-        fits: True when the processes will fit spectra.
-    """
+    """Start the server that processes are forked from, so that it imports modules meanwhile."""
     if _context(fits).get_start_method() == "forkserver":
         with _one_thread(), _interrupts_later():
             multiprocessing.forkserver.ensure_running()

@@ -33,15 +33,13 @@ def fit_columns(
     """Return the catalogue's columns of the four models.
 
     Args:
-        channels, background: counts in the aperture and in the background region, in PI
-            channels, (n, 560).
-        background_scale: background-region counts times this are aperture counts, (n).
+        channels, background: counts of aperture and background region in PI channels, (n, 560).
+        background_scale: factor from background-region to aperture counts, (n).
         exposure: s, (n).
-        epoch: index into `instrument.load_epochs()`, (n).
-        theta: off-axis angle, arcmin, (n).
+        epoch, theta: index into `instrument.load_epochs()`, off-axis angle (arcmin), (n).
 
     Returns:
-        Arrays (n) by column, nan where the catalogue does not fit or the fit finds no limit.
+        Arrays (n) by column, nan without a fit or without a limit.
     """
     # Imported here: it brings torch, which a simulation without fits need not wait for.
     from hf_specclip.spectra.fitting.fit import fit_counts

@@ -24,19 +24,15 @@ _TOKEN = re.compile(r"[^\W\d_]+|#+|[^\w\s]")
 
 
 def measure_variety(texts: Sequence[str]) -> dict[str, float]:
-    """Measure distinct n-grams, distances to the nearest neighbour, and lengths.
+    """Measure distinct n-grams, distances to the nearest neighbour, and lengths of different texts.
 
-    Numbers and names of sources are put as `#` first: they make every text distinct and none
-    varied.
-
-    Args:
-        texts: different summaries, (n).
+    Numbers and names of sources, which differ in every text, are first replaced by `#`.
 
     Returns:
-        `texts`; `sentences`, different sentences over all sentences of the sample; `distinct_1` to
-        `distinct_4`, different n-grams over all n-grams of the sample;
-        `neighbour_10`, `neighbour_50`, percentiles of the Jaccard distance of word trigrams to the
-        nearest other text (0 the same words, 1 none in common); `words`, their median number.
+        `texts`: number of texts; `words`: median number of words; `sentences` and `distinct_1` to
+        `distinct_4`: fractions of different sentences and n-grams in the sample; `neighbour_10` and
+        `neighbour_50`: percentiles of the Jaccard distance of word trigrams to the nearest other
+        text (0 the same words, 1 none in common).
     """
     words = [len(text.split()) for text in texts] or [0]
     measured: dict[str, float] = {"texts": len(texts)}

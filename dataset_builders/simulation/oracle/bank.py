@@ -70,14 +70,14 @@ def draw_bank(
     """Draw a bank for some texts.
 
     Args:
-        prior: what holds before anything is read.
-        texts: what they state; the bank is drawn where they point.
-        size: number of members, about.
-        seed: of every draw.
-        progress: show a bar.
+        prior: prior of the sources.
+        texts: statements of the texts, which guide the draws.
+        size: approximate number of members.
+        seed: seed of all draws.
+        progress: show a progress bar.
 
     Raises:
-        ValueError: when the prior knows no class in a kind of field as a text allows.
+        ValueError: a text allows no class and kind of field of the prior.
     """
     allowed = texts.allowed(prior.strata)
     lost = np.flatnonzero(~allowed.any(axis=1))

@@ -68,11 +68,11 @@ def recognise(info: SpecCLIPDatasetInfo, table: pa.Table) -> KnownRows:
     """Find the rows of a dataset in the universe that they came from.
 
     Args:
-        info: what made the dataset.
-        table: its rows, with the contract's columns; any part of a split, in any order.
+        info: description of the dataset.
+        table: rows in the contract's columns; any part of a split, in any order.
 
     Raises:
-        DatasetFolderError: when this code does not make the same rows from the recorded knobs.
+        DatasetFolderError: the recorded knobs do not give the same rows.
     """
     universe = reopen(info)
     seen = universe.detections

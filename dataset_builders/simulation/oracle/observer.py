@@ -57,14 +57,7 @@ def observe(
     *,
     progress: bool = False,
 ) -> Observation:
-    """Compare spectra with the texts of a bank.
-
-    Args:
-        prior: that the bank was drawn with.
-        bank: sources.
-        spectra: observed ones.
-        progress: show a bar.
-    """
+    """Compare spectra with the texts of a bank, which was drawn with a prior."""
     n = len(spectra)
     scores = np.full((n, bank.n_texts), -np.inf)
     half_scores = scores.copy()
@@ -134,12 +127,9 @@ def _effective(log_weights: torch.Tensor) -> torch.Tensor:
 def _score(
     bank: Bank, likelihood: torch.Tensor, scores: np.ndarray, half_scores: np.ndarray
 ) -> None:
-    """Add ln p(spectrum | text) to scores (t, k), and the same by every other member.
+    """Add ln p(spectrum | text) to scores (t, k), in place, and the same by every other member.
 
-    Args:
-        bank: with the texts.
-        likelihood: ln p(spectrum | member), (m, k).
-        scores, half_scores: −∞ before, changed in place.
+    The likelihood is ln p(spectrum | member), (m, k); scores are −∞ at first.
     """
     half_weight = np.zeros(len(scores))
     for row, (texts, table) in enumerate(zip(bank.texts, bank.text_weights, strict=True)):

@@ -51,13 +51,7 @@ class Prior:
     flares: tuple[np.ndarray, ...]
 
     def visit_density(self, exposure: float, log_usual: np.ndarray) -> np.ndarray:
-        """Return the density of ln(exposure) of an observation of fields with a usual exposure,
-        (m).
-
-        Args:
-            exposure: s.
-            log_usual: ln of the usual ones, (m).
-        """
+        """Return the density of ln(exposure, s) for fields with ln(usual exposure), (m)."""
         place = (np.log(exposure) - log_usual - _VISITS[0]) / (_VISITS[1] - _VISITS[0])
         inside = (place >= 0.0) & (place <= len(_VISITS) - 1)
         lower = np.clip(place.astype(int), 0, len(_VISITS) - 2)
@@ -69,12 +63,7 @@ class Prior:
 
 
 def count_prior(knobs: Knobs, n_fields: int = _FIELDS) -> Prior:
-    """Count the contents of a universe of these knobs.
-
-    Args:
-        knobs: of the dataset; the universe counted has another seed.
-        n_fields: fields that are counted.
-    """
+    """Count the contents of a universe of these knobs with another seed."""
     seed = (knobs.seed + _SEED_OFFSET) % 2**63
     layout = lay_out(replace(knobs, seed=seed), n_fields)
     pairs, sources, seen = layout.detections, layout.sources, layout.detected

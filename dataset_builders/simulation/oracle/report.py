@@ -18,11 +18,7 @@ class Description:
 
 
 def describe_ceiling(metrics: Mapping[str, Any]) -> Description:
-    """Format the metrics of `study.Ceiling` as text and tables.
-
-    Args:
-        metrics: of a `Ceiling`.
-    """
+    """Format the metrics of `study.Ceiling` as text and tables."""
     monte_carlo = metrics["monte_carlo"]
     gain = monte_carlo["gain_by_doubling"]
     per_text = monte_carlo["effective_per_text"]

@@ -109,12 +109,12 @@ def observed_spectra(
 ) -> Spectra:
     """Return the rows of a dataset as the observer takes them.
 
-    The background's colours are the instrument's, its level is the mean of the posterior that the
-    background region gives (a flat prior of ln(level), as wide as local backgrounds are).
+    The background has the colours of the instrument; its level is the mean of the posterior of the
+    background region (with a flat prior of ln(level)).
 
     Args:
         counts, background_counts: in the contract's bins, (n, 400).
-        background_scale: background-region counts times this are aperture counts, (n).
+        background_scale: factor from background-region to aperture counts, (n).
         exposure: s, (n).
         epoch, theta: index into `instrument.load_epochs()`, off-axis angle (arcmin), (n).
     """
@@ -133,13 +133,9 @@ def observed_spectra(
 
 
 def fold_all(photons: np.ndarray) -> np.ndarray:
-    """Return counts/s on axis in the observer's bins, for each epoch.
+    """Return counts/s on axis for each epoch, of photons on `instrument.PHOTON_EDGES`, (m, 870).
 
-    Args:
-        photons: photons/cm²/s on `instrument.PHOTON_EDGES`, (m, 870).
-
-    Returns:
-        (6, b, m) float32: bin by bin, so that empty bins cost nothing.
+    The shape is (6, b, m), float32: bin by bin, so that empty bins cost nothing.
     """
     photons = np.asarray(photons, dtype=np.float32)
     return np.stack([matrix.astype(np.float32).T @ photons.T for matrix in responses()])
@@ -155,18 +151,18 @@ def log_likelihoods(
     *,
     detected: bool = True,
 ) -> torch.Tensor:
-    """Return ln p(one spectrum | each model), the amplitude's scatter integrated out.
+    """Return ln p(one spectrum | each model), integrated over the scatter of the amplitude.
 
     Args:
-        spectra: the spectra.
-        row: which of them.
+        spectra: observed spectra.
+        row: index of the spectrum.
         rates: `fold_all` for its epoch, for a flux of 1 photon/cm²/s, (b, m).
         log_flux: ln of the mean photon flux at the time of the observation, (m).
         scatter: standard deviation of ln(flux) about it, (m); 0 is exact.
-        detected: count fluxes in which it would not have been seen as impossible.
+        detected: exclude fluxes below the detection limit.
 
     Returns:
-        (m) float32, without the term Σ ln x! that all models share.
+        (m) float32, without the term Σ ln x! common to all models.
     """
     likelihood, scale = _prepare(spectra, row, rates)
     least = float(spectra.least_log_flux[row]) - scale.log() if detected else None

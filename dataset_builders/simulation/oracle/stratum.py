@@ -94,13 +94,7 @@ def aim_at_strata(prior: Prior, texts: TextTables, allowed: np.ndarray, seed: in
 
 
 def draw_stratum(target: Target, number: int, random: np.random.Generator) -> dict[str, Any]:
-    """Draw the bank's members of one stratum.
-
-    Args:
-        target: the stratum.
-        number: of members.
-        random: generator of all draws.
-    """
+    """Draw members of the bank from one stratum."""
     prior, row = target.prior, target.row
     source_class = CLASSES[CLASS_NAMES[target.stratum[0]]]
     n_pool = min(

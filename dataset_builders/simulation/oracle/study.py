@@ -63,18 +63,17 @@ def measure_ceiling(
     """Let the ideal observer rank the texts of rows.
 
     Args:
-        info: what made the dataset.
+        info: description of the dataset.
         table: rows, whose texts are the gallery.
-        text_of_spectrum: number of each row's text, (n), to have the texts in an order of one's
-            own; sources with the same text share it where None.
-        groups: of each row, for the bootstrap; the column `group` where None.
-        members: of the bank.
+        text_of_spectrum: number of each row's text, (n); by default, the same for the same texts.
+        groups: group of each row, for the bootstrap; by default the column `group`.
+        members: number of members of the bank.
         ks, n_bootstrap: see `evaluate_retrieval`.
-        seed: of the observer's draws.
-        progress: show bars.
+        seed: seed of the observer's draws.
+        progress: show progress bars.
 
     Raises:
-        DatasetFolderError: when this code does not make these rows.
+        DatasetFolderError: the recorded knobs do not give these rows.
     """
     known = recognise(info, table)
     texts = read_texts(known.universe, known.summaries)

@@ -108,13 +108,10 @@ class Mistakes:
 
 
 def learn_mistakes(example: Facts) -> Mistakes:
-    """Draw mistakes about a source, to measure their size.
-
-    Args:
-        example: any source.
+    """Measure the size of mistakes by drawing them for a source, which may be any.
 
     Raises:
-        ValueError: when a mistake is about something that is not expected here.
+        ValueError: a mistake concerns an unexpected quantity.
     """
     random = Random(0)
     example = replace(example, **dict.fromkeys(_FACTORS, 1.0))
@@ -152,8 +149,7 @@ class TextTables:
     def allowed(self, strata: np.ndarray) -> np.ndarray:
         """Return p(a text's statements on class, kind of field and distance | stratum), (t, s).
 
-        Args:
-            strata: class and kind of field, (s, 2).
+        Strata are pairs of class and kind of field, (s, 2).
         """
         return self.classes[:, strata[:, 0]] * self.kinds[:, strata[:, 1]]
 
@@ -167,7 +163,7 @@ class TextTables:
         wrong: bool = False,
         rough: bool = False,
     ) -> np.ndarray:
-        """Return p(the texts' statements about a quantity | its true value).
+        """Return p(the texts' statements about a quantity | its true value), (k, m) float32.
 
         Args:
             quantity: name of the quantity.
@@ -176,9 +172,6 @@ class TextTables:
             stratum: class and kind of field of the sources.
             wrong: for mistaken texts.
             rough: at the nearest node of the grid, twice as fast.
-
-        Returns:
-            (k, m) float32.
         """
         tables = self.wrong if wrong and quantity in self.wrong else self.right
         number = _table_number(quantity, stratum)
@@ -209,15 +202,15 @@ class TextTables:
 def tabulate(
     statements: Sequence[Sequence[Statement]], mistakes: Mistakes, chances: Sequence[float]
 ) -> TextTables:
-    """Tabulate the likelihoods of some texts.
+    """Tabulate the likelihoods of the statements of texts.
 
     Args:
-        statements: of each text.
-        mistakes: how texts are mistaken.
-        chances: of each text to be mistaken.
+        statements: statements of each text.
+        mistakes: size of mistakes.
+        chances: probability that each text is mistaken.
 
     Raises:
-        ValueError: for a statement that the observer cannot read.
+        ValueError: unknown statement.
     """
     n = len(statements)
     right = {

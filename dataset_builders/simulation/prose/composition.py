@@ -50,9 +50,7 @@ class Composition:
     def phrase(self, options: Sequence[str], **slots: object) -> str:
         """Return a phrase by one of the templates that were not used yet; empty if all were.
 
-        Args:
-            options: templates as for `Reporter.pick`; slots without a value get a filler.
-            slots: values of the slots.
+        Templates are those of `Reporter.pick`; slots without a value get a filler.
         """
         random, template = self._reporter.random, self._reporter.choose(options)
         if template in self.used:
@@ -64,13 +62,7 @@ class Composition:
         return expand(template, random).format_map(_Slots(random, slots))
 
     def add(self, section: str, options: Sequence[str], **slots: object) -> None:
-        """Add a sentence by one of the templates that were not used yet, if there is one.
-
-        Args:
-            section: of the summary.
-            options: as for `phrase`.
-            slots: values of the slots.
-        """
+        """Add a sentence by one of the templates that were not used yet, if any; see `phrase`."""
         sentence = self.phrase(options, **slots)
         if sentence:
             self.append(section, capitalized(sentence))

@@ -15,14 +15,10 @@ _Parts = tuple["str | tuple[_Parts, ...]", ...]
 
 
 def expand(template: str, random: Random) -> str:
-    """Expand a template in one of its ways; choices may be nested.
-
-    Args:
-        template: such as `It <is|was> <very <soft|hard>|faint>.`
-        random: chooses, all options of a choice alike.
+    """Expand a template such as `It <is|was> <very <soft|hard>|faint>.`, each option alike.
 
     Raises:
-        ValueError: for brackets that do not match.
+        ValueError: unbalanced brackets.
     """
     return _written(_parse(template), random)
 

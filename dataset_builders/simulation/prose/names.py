@@ -12,12 +12,7 @@ AUTHORS = _NAMES.authors
 
 
 def name_fields(kinds: Sequence[str], random: Random) -> list[str]:
-    """Return a unique name for each field or host.
-
-    Args:
-        kinds: keys of `source_classes.FIELD_KINDS`.
-        random: generator.
-    """
+    """Return a unique name for each field or host, by keys of `source_classes.FIELD_KINDS`."""
     names, taken = [], set()
     # As many numbers as leave most of them free, so that drawing again soon finds one.
     most = max(100_000, 4 * len(kinds))

@@ -40,12 +40,7 @@ class Notation:
 
 
 class Numerals:
-    """Printer of measurements, which records what it prints.
-
-    Args:
-        reporter: writer of the text.
-        notation: of its numbers.
-    """
+    """Printer of measurements, which records what it prints."""
 
     def __init__(self, reporter: Reporter, notation: Notation) -> None:
         self._reporter = reporter
@@ -57,10 +52,10 @@ class Numerals:
         """Write a symbol, its value and unit, such as `kT = 0.31 ± 0.04 keV`.
 
         Args:
-            key: of the notation's symbols.
-            measured: the measurement.
-            error: whether its error is printed.
-            scale: one printed unit in that of the measurement, where it is not that of `UNITS`.
+            key: key of the notation's symbols.
+            measured: measurement.
+            error: print the error.
+            scale: printed unit, in that of the measurement; default as in `UNITS`.
         """
         relation = "=" if error else self._reporter.choose(self.notation.about)
         return self._equation(key, relation, self.number(key, measured, error=error, scale=scale))

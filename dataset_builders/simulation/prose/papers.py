@@ -27,10 +27,9 @@ def write_paper(subject: Subject, class_name: str, source: str, host: str, rando
     """Invent a paper.
 
     Args:
-        subject: what it is about.
+        subject: subject of the paper.
         class_name: key of `source_classes.CLASSES` of its (first) source.
-        source: name of that source.
-        host: name of its field or host.
+        source, host: names of that source and of its field or host.
         random: generator.
     """
     year = random.randrange(2001, 2025)

@@ -44,10 +44,6 @@ _Loader.add_multi_constructor("!", _table)
 
 @cache
 def read_phrases(module: str) -> SimpleNamespace:
-    """Read the phrase tables of a module; each entry of its file is an attribute.
-
-    Args:
-        module: its path within this package, such as `writers/notice`.
-    """
+    """Read the phrase tables of a module, such as `writers/notice`; entries are attributes."""
     file = resources.files(__package__) / f"{module}.yaml"
     return SimpleNamespace(**yaml.load(file.read_text("utf-8"), _Loader))

@@ -162,10 +162,9 @@ class Reporter:
         self.label("model", COMPONENTS[POWER_LAW] if is_index else "|".join(thermal))
 
     def tells_second(self, chance: float) -> bool:
-        """Decide whether a second component is told of, and record it or the silence about it.
+        """Return True if the text mentions a second component; record the statement or the silence.
 
-        Args:
-            chance: that this writer tells of a second component where there is one.
+        The chance is that of this writer to mention a second component that exists.
         """
         component = label_of(self.facts, "second")
         told = bool(component) and self.chance(chance)
@@ -212,10 +211,7 @@ class Reporter:
     def significant(self, measured: Measurement, digits: int, unit: float = 1.0) -> tuple[str, int]:
         """Write a positive measurement with so many significant digits.
 
-        Args:
-            measured: the measurement.
-            digits: how many.
-            unit: what one in the text is, in the units of `Facts`.
+        The unit of the text is given in the units of `Facts`.
 
         Returns:
             Mantissa as text, and exponent of ten.
@@ -238,26 +234,14 @@ class Reporter:
     def length(
         self, measured: Measurement, digits: int, *, kpc_below: float = 0.1, pc_below: float = 1e-3
     ) -> str:
-        """Write a distance with its unit.
-
-        Args:
-            measured: the distance, Mpc.
-            digits: significant ones.
-            kpc_below, pc_below: Mpc, below which it is kpc or pc.
-        """
+        """Write a distance (Mpc) with its unit, kpc or pc below these limits in Mpc."""
         if measured.value >= kpc_below:
             return f"{self.plain(measured, digits)} Mpc"
         unit, name = (1e-3, "kpc") if measured.value >= pc_below else (1e-6, "pc")
         return f"{self.plain(measured, digits, unit)} {name}"
 
     def logarithm(self, measured: Measurement, digits: int, unit: float = 1.0) -> str:
-        """Write the decimal logarithm of a positive measurement with so many decimal places.
-
-        Args:
-            measured: the measurement.
-            digits: how many.
-            unit: what one in the text is, in the units of `Facts`.
-        """
+        """Write the decimal logarithm of a positive measurement with so many decimal places."""
         text, half = f"{log10(measured.value / unit):.{digits}f}", 0.5 * 10.0**-digits
         low, high = float(text) - half, float(text) + half
         self._note(measured, 10.0**low * unit, 10.0**high * unit)

@@ -174,10 +174,10 @@ class SourceText(ABC):
         """Write a flux or luminosity, in words or as a number.
 
         Args:
-            flux: as measured.
-            lot: that decides, in 0–1.
-            section: of a flux.
-            band: of the flux, with its unit.
+            flux: measured flux.
+            lot: uniform number that decides on the form.
+            section: section of a flux.
+            band: band of the flux, with its unit.
         """
         facts = self.facts
         words, luminosity = self.power_lots

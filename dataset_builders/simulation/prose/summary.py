@@ -17,13 +17,7 @@ TWO_WRITERS = 0.15
 
 
 def choose_writers(writers: Sequence[Writer], random: Random, *, seen: bool) -> tuple[Writer, ...]:
-    """Choose one writer by weight, or at times two of those that may be trained on.
-
-    Args:
-        writers: the writers of a universe.
-        random: generator of the source.
-        seen: True to choose from the writers that may be trained on only.
-    """
+    """Choose one writer by weight, or at times two; `seen` excludes writers of unseen texts."""
     known = [writer for writer in writers if not writer.unseen]
     if random.random() < TWO_WRITERS and len(known) > 1:
         first = _by_weight(known, random)
@@ -37,8 +31,8 @@ def write_summary(
     """Write a source's summary, and return its statements.
 
     Args:
-        facts: the truth about the source.
-        writers: whose texts are joined, section by section.
+        facts: truth about the source.
+        writers: writers whose texts are joined, section by section.
         stream: returns the source's generator for a purpose (a writer's name, or `mistake`), so
             that a text depends on the source and its writer alone.
     """

@@ -222,15 +222,9 @@ def _condition(
     reporter: Reporter,
     factor: float = 1.0,
 ) -> str:
-    """Write a limit or a range from a ladder of round numbers, or `` for a plain number instead.
+    """Write a limit or a range from a ladder of round numbers, or return `` for a plain number.
 
-    Args:
-        measured: the measurement.
-        ladder: limits, in its units.
-        name: of the quantity, in the text.
-        unit: after the number, in the text.
-        reporter: writes and notes.
-        factor: number in the text over that in the measurement's units.
+    The factor converts the units of measurement and ladder to those of the text.
     """
     place = bisect_right(ladder, measured.value)
     lower, upper = ladder[max(place - 2, 0) : place], ladder[place : place + 2]

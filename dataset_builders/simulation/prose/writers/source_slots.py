@@ -51,11 +51,9 @@ class Slots(dict[str, str]):
 
 
 class Measured(dict[str, Measurement]):
-    """Measurements of one source, made once each for a text.
+    """Measurements of one source, each made once for a text.
 
-    Args:
-        reporter: of the text.
-        errors: least and largest error of quantities in such a text; `index` for photon indices.
+    Errors are drawn between a minimum and a maximum for each quantity (`index` for photon indices).
     """
 
     def __init__(self, reporter: Reporter, errors: Mapping[str, tuple[float, float]]) -> None:
