@@ -35,14 +35,7 @@ paper are in the same split.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Args:
-        arguments: default `sys.argv[1:]`.
-
-    Returns:
-        0, or 2 for invalid input.
-    """
+    """Run the command line; return 0, or 2 for invalid input."""
     parser = argparse.ArgumentParser(
         prog="specclip dataset",
         description="Build pairs of X-ray spectra and summaries of the literature.",

@@ -406,15 +406,15 @@ def deal_detections(
     channel_edges: np.ndarray,
     detections: Iterable[tuple[int, int, int, str]],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Deal counts of detections and their background regions over the contract's bins.
+    """Deal the counts of n detections, in c channels, over the contract's bins.
 
     Args:
-        counts, background: counts in channels, (n, c).
+        counts, background: counts of aperture and background region, (n, c).
         channel_edges: keV, (c + 1).
-        detections: obsid, obi, region_id and source name of each, (n), which seed its draws.
+        detections: obsid, obi, region_id and source name of each, which seed its draws.
 
     Returns:
-        Counts and background counts in bins, (n, N_BINS) each.
+        Counts and background counts, (n, N_BINS) each.
     """
     seeds = [detection_seed(*detection) for detection in detections]
     background_seeds = [background_seed(seed) for seed in seeds]
@@ -425,12 +425,9 @@ def deal_detections(
 
 
 def to_table(columns: Mapping[str, Any], n: int, schema: pa.Schema) -> pa.Table:
-    """Return columns of n rows in the types of a schema, nulls where there is no column.
+    """Convert columns of n rows to the types of a schema, with nulls for missing columns.
 
-    Args:
-        columns: Arrow columns, NumPy arrays (nan is null) or sequences, by name.
-        n: number of rows.
-        schema: of the table.
+    Columns are Arrow columns, NumPy arrays (nan is null) or sequences, by name.
     """
     arrays = []
     for field in schema:
@@ -449,9 +446,7 @@ def to_table(columns: Mapping[str, Any], n: int, schema: pa.Schema) -> pa.Table:
 def list_array(values: np.ndarray, missing: np.ndarray | None = None) -> pa.FixedSizeListArray:
     """Wrap a matrix (n, m) as an Arrow column of fixed-size lists, without a copy.
 
-    Args:
-        values: array (n, m).
-        missing: (n,) bool, True for null lists.
+    `missing` is True for null lists, (n,).
     """
     values = np.ascontiguousarray(values)
     mask = None if missing is None else pa.array(missing)

@@ -33,15 +33,7 @@ ATTEMPTS = 4
 def count_sources_of_papers(
     source_names: Sequence[str], papers: Sequence[Sequence[str]]
 ) -> Counter[str]:
-    """Count the sources of each paper.
-
-    Args:
-        source_names: source name of each row.
-        papers: identifiers of the papers of each row.
-
-    Returns:
-        Number of distinct sources by paper identifier.
-    """
+    """Count the distinct sources of each paper, from the names and papers of rows."""
     pairs = {
         (paper, source) for source, ids in zip(source_names, papers, strict=True) for paper in ids
     }
@@ -61,17 +53,16 @@ def assign_groups(
 ) -> np.ndarray:
     """Find the connected components over source, shared observation, host and linking paper.
 
-    A paper links sources when it is behind the summaries of at most `survey_limit` of them;
-    larger ones are surveys and link nothing.
+    A paper links at most `survey_limit` sources; papers on more sources are surveys and link none.
 
     Args:
         source_names: name of the source, per row (n).
         obsids: observation, per row (n).
         hosts: host (galaxy, cluster of stars or of galaxies) or None, per row (n).
         papers: identifiers of the papers behind the summary, per row (n).
-        survey_limit: the most sources that a linking paper has.
-        catalogue_groups: groups that the table brings, per row (n), not to be cut either.
-        more: further kinds of links; for each, the keys of each row (n) that link it to others.
+        survey_limit: maximum number of sources of a linking paper.
+        catalogue_groups: groups of the table that stay together, per row (n).
+        more: additional kinds of links; for each, the linking keys of each row (n).
         reasons: filled with the number of joins by (group, kind of link).
 
     Returns:
@@ -113,19 +104,19 @@ def split_groups(
     """Assign rows to splits by group, with sizes close to `fractions`.
 
     A group with more than `LARGEST_SHARE` of the rows goes to `train`. The others are drawn in a
-    seeded order; each goes to a split with a chance in proportion to what that split still lacks.
-    Where there are groups enough, no split stays empty.
+    seeded order; each goes to a split with a probability in proportion to what that split lacks.
+    With enough groups, no split is empty.
 
     Args:
         groups: group of each row (n).
-        seed: of the draw.
-        fractions: share of the rows for each of the four splits; their sum is 1.
+        seed: seed of the draw.
+        fractions: share of the rows of each split; their sum is 1.
 
     Returns:
-        Array (n,) of strings out of `SPLITS`.
+        Array (n,) of names of `SPLITS`.
 
     Raises:
-        ValueError: when `fractions` names other splits, or does not add up to 1.
+        ValueError: `fractions` has other splits or another sum.
     """
     if set(fractions) != set(SPLITS) or abs(sum(fractions.values()) - 1.0) > 1e-6:
         raise ValueError(
@@ -151,12 +142,6 @@ def hash_splits(groups: Sequence[str]) -> np.ndarray:
 
     The sha256 of the name modulo 100 is below 69 in `train`, 69 in `calibration`, below 85 in
     `validation`, and 85 or more in `test`. Shares are those of `FRACTIONS` for many groups only.
-
-    Args:
-        groups: group of each row (n).
-
-    Returns:
-        Array (n,) of strings out of `SPLITS`.
     """
     ends = np.cumsum([round(100 * FRACTIONS[split]) for split in SPLITS])
 
@@ -169,12 +154,9 @@ def hash_splits(groups: Sequence[str]) -> np.ndarray:
 
 
 def _draw_splits(sizes: np.ndarray, targets: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Draw a split (index into `SPLITS`) for each group.
+    """Draw a split (index into `SPLITS`) for each group, (g).
 
-    Args:
-        sizes: rows of each group, (g).
-        targets: rows wanted in each split, (4).
-        random: generator.
+    Given are the rows of each group, (g), and the rows wanted in each split, (4).
     """
     choice, lacking = np.full(len(sizes), -1), targets.astype(float)
 
@@ -214,15 +196,7 @@ def _draw_splits(sizes: np.ndarray, targets: np.ndarray, random: np.random.Gener
 
 
 def describe_splits(groups: Sequence[str], splits: Sequence[str]) -> str:
-    """Format the sizes of the splits as text.
-
-    Args:
-        groups: group of each row (n).
-        splits: split of each row (n).
-
-    Returns:
-        One line for each split, and one for the largest group.
-    """
+    """Format the sizes of the splits, and the largest group, as lines of text."""
     groups, splits = np.asarray(groups, dtype=object), np.asarray(splits, dtype=object)
     lines = []
     for split in SPLITS:

@@ -65,22 +65,22 @@ def from_table(
     overwrite: bool = False,
     progress: bool = False,
 ) -> BuildReport:
-    """Make a dataset of a table with one row for each source or detection.
+    """Make a dataset from a table with one row per source or detection.
 
     Args:
-        path: CSV, TSV, Parquet, FITS, VOTable or ECSV.
+        path: CSV, TSV, Parquet, FITS, VOTable or ECSV file.
         output: folder to make.
-        spectra: folder of the spectrum files; the table's own where None.
-        text: column of the text, or those of the three sections.
+        spectra: folder of the spectrum files; default that of the table.
+        text: column of the text, or of the three sections.
         columns: role or column of the contract → column of the table, see `roles.NAMES`.
-        arf, rmf: responses of all rows, in place of those that files lead to.
-        seed: of the splits.
-        overwrite: replace a dataset that is there already.
-        progress: show bars.
+        arf, rmf: responses of all rows, instead of those named in the files.
+        seed: seed of the splits.
+        overwrite: replace an existing dataset.
+        progress: show progress bars.
 
     Raises:
-        OwnTableError: where no row can be used.
-        DatasetFolderError: when the output may not be written.
+        OwnTableError: no row can be used.
+        DatasetFolderError: the output cannot be written.
     """
     path = Path(path)
     check_may_write(output, overwrite=overwrite)
@@ -113,17 +113,17 @@ def from_files(
     overwrite: bool = False,
     progress: bool = False,
 ) -> BuildReport:
-    """Make a dataset of spectrum files and text files (.txt, .md) of the same stem.
+    """Make a dataset from spectrum files and text files (.txt, .md) of the same stem.
 
     Args:
-        files: PHA files; each is a source of the name of its file.
+        files: PHA files; each is a source named after the file.
         output: folder to make.
-        text_folder: folder of the texts; that of each spectrum where None.
-        seed, overwrite, progress: as for `from_table`.
+        text_folder: folder of the texts; default that of each spectrum.
+        seed, overwrite, progress: see `from_table`.
 
     Raises:
-        OwnTableError: where no file can be used.
-        DatasetFolderError: when the output may not be written.
+        OwnTableError: no file can be used.
+        DatasetFolderError: the output cannot be written.
     """
     check_may_write(output, overwrite=overwrite)
     paths = [Path(file).absolute() for file in files]
@@ -142,11 +142,7 @@ def from_files(
 
 
 def _read_text(path: Path, folder: Path) -> str:
-    """Return the text of a spectrum file.
-
-    Raises:
-        ValueError: where one of the two is missing.
-    """
+    """Return the text of a spectrum file; raise `ValueError` if one of the two is missing."""
     if not path.is_file():
         raise ValueError("is not there")
     for suffix in TEXT_SUFFIXES:
@@ -161,7 +157,7 @@ def _read_text(path: Path, folder: Path) -> str:
 def _write(
     reader: RowReader, output: Path, *, seed: int, overwrite: bool, progress: bool
 ) -> BuildReport:
-    """Write the rows that keep the contract, and the table of those left out."""
+    """Write the valid rows, and the table of those left out."""
     roles, table = reader.roles, reader.roles.table
     report = BuildReport(output, notes=roles.notes)
     columns = roles.column_of | {f"summary.{s}": c for s, c in roles.sections.items()}
@@ -211,7 +207,7 @@ def _write(
 
 
 def _notes_on(rows: pa.Table) -> list[str]:
-    """Return sentences on what rows lack."""
+    """Describe missing data of the rows in sentences."""
     n = len(rows)
     missing = (
         ("a position", rows["ra"].null_count),

@@ -18,7 +18,7 @@ _SEPARATORS = re.compile(r"[\s,;]+")
 
 
 def as_text(cell: Any) -> str | None:
-    """Return a cell as text without white space around it; None where nothing is stated."""
+    """Return a cell as stripped text; None if it is empty or a missing value."""
     if isinstance(cell, bytes):
         cell = cell.decode("utf-8", "replace")
     if cell is None or (isinstance(cell, float) and np.isnan(cell)):
@@ -28,10 +28,10 @@ def as_text(cell: Any) -> str | None:
 
 
 def as_number(cell: Any) -> float | None:
-    """Return a cell as a number; None for nan and what means "not measured".
+    """Return a cell as a number; None for nan and missing values.
 
     Raises:
-        ValueError: for a text that is no number.
+        ValueError: text that is not a number.
     """
     text = as_text(cell)
     if text is None:
@@ -52,10 +52,10 @@ def is_number(cell: Any) -> bool:
 
 
 def as_integer(cell: Any) -> int | None:
-    """Return a cell as a whole number of 32 bits; None where nothing is stated.
+    """Return a cell as a non-negative integer of 32 bits; None for missing values.
 
     Raises:
-        ValueError: for anything else.
+        ValueError: any other value.
     """
     value = as_number(cell)
     if value is not None and (value != int(value) or not 0 <= value < 2**31):
@@ -64,10 +64,10 @@ def as_integer(cell: Any) -> int | None:
 
 
 def unit_factor(unit: str | None, wanted: str) -> tuple[float, str | None]:
-    """Return the factor from a column's unit to the contract's, and a note where it is assumed.
+    """Return the factor from a column's unit to the contract's, and a note if the unit is assumed.
 
     Raises:
-        ValueError: for a unit of something else.
+        ValueError: unit of another quantity.
     """
     if unit is None or not wanted:
         return 1.0, None
@@ -87,13 +87,13 @@ def as_degrees(cell: Any, factor: float, *, is_ra: bool) -> float | None:
     """Return a right ascension or declination in degrees.
 
     Args:
-        cell: a number, or sexagesimal: hours of right ascension, degrees of declination, unless
-            the text names its units (`10h20m`, `155d`).
-        factor: from the unit of numbers to degrees.
-        is_ra: True for a right ascension; negative ones are taken as west of 0.
+        cell: number, or sexagesimal text: hours of right ascension, degrees of declination, or
+            with units (`10h20m`, `155d`).
+        factor: factor from the unit of numbers to degrees.
+        is_ra: True for a right ascension; negative ones are west of 0.
 
     Raises:
-        ValueError: for what is no angle.
+        ValueError: not an angle.
     """
     text = as_text(cell)
     if text is None:
@@ -114,13 +114,10 @@ def as_degrees(cell: Any, factor: float, *, is_ra: bool) -> float | None:
 
 
 def as_counts(cell: Any) -> np.ndarray | None:
-    """Return a list of counts (m,) as integers; None where there is none.
-
-    Args:
-        cell: an array, or a text such as `[0, 1, 2]` or `0 1 2`.
+    """Return a list of counts (m,) as integers, or None; text such as `[0, 1, 2]` is parsed.
 
     Raises:
-        ValueError: for numbers that are no counts.
+        ValueError: not counts.
     """
     if not isinstance(cell, np.ndarray | Sequence) or isinstance(cell, str | bytes):
         text = as_text(cell)

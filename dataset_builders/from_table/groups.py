@@ -20,20 +20,20 @@ def find_groups(
     hosts: Sequence[str | None],
     own: Sequence[str | None],
 ) -> tuple[np.ndarray, str]:
-    """Find the groups of rows in the contract's columns.
+    """Find the groups of n rows in the contract's columns.
 
-    Links are the name of the source, its position, observation, host and papers, the table's own
-    group, and a text or a spectrum that two rows share.
+    Rows are linked by source name, position, observation, host, papers, the table's own group, and
+    a shared text or spectrum.
 
     Args:
-        rows: n rows.
-        fields: observation of each row (n), whatever names it.
-        hosts: of each row (n), or None.
-        own: group that the table brings for each row (n), or None.
+        rows: rows of the dataset.
+        fields: identifier of the observation of each row.
+        hosts: host of each row, or None.
+        own: group of each row in the table, or None.
 
     Returns:
-        Group of each row (n), and two lines that count the groups, name the largest, and say why
-        rows were joined.
+        Group of each row (n), and two lines on the number of groups, the largest group, and the
+        links.
     """
     names = rows["source_name"].to_pylist()
     number_of = {field: number for number, field in enumerate(dict.fromkeys(fields))}
@@ -73,7 +73,7 @@ def _joined(kinds: Counter[str]) -> str:
 
 
 def _positions(rows: pa.Table) -> list[list[int]]:
-    """Return keys of each row that rows at one position share."""
+    """Return keys shared by rows at the same position, for each row."""
     from scipy.spatial import cKDTree
 
     sky = np.stack([rows[name].to_numpy() for name in ("ra", "dec")], axis=1)

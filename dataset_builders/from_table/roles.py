@@ -81,16 +81,15 @@ class Roles:
 
 
 def assign_roles(table: OwnTable, given: Mapping[str, str], text: Sequence[str] = ()) -> Roles:
-    """Decide what each column is taken for.
+    """Assign a role to each column of a table.
 
     Args:
-        table: the table.
-        given: role or column of the contract → column, as the user says.
-        text: one column, or those of the three sections; by their names where empty.
+        table: table of the user.
+        given: role or column of the contract → column, from the user.
+        text: column of the text, or of the three sections; by default found by name.
 
     Raises:
-        OwnTableError: for columns that are not there, a role that does not exist, a unit that does
-            not fit, or a table without any text.
+        OwnTableError: unknown column or role, unit of another quantity, or no text.
     """
     roles = {**NAMES, **{name: (name,) for name in UNITS if name not in NAMES}}
     usual = {name: role for role, names in roles.items() for name in names}
@@ -132,7 +131,7 @@ def _choose_texts(table: OwnTable, text: Sequence[str]) -> dict[str, str]:
 
 
 def _drop_totals(roles: Roles) -> None:
-    """Drop counts that are totals, one number a row, as catalogues have them."""
+    """Drop columns of counts with one number per row, as in catalogues."""
     for role in ("counts", "background_counts", "effective_area"):
         cells = roles.table.columns[roles.column_of[role]] if role in roles else []
         if cells and not any(_is_list(cell) for cell in cells):
@@ -146,7 +145,7 @@ def _is_list(cell: Any) -> bool:
 
 
 def _choose_factors(roles: Roles) -> None:
-    """Find the factors to the contract's units, and say which columns stated none."""
+    """Find the factors to the contract's units, and note columns without a unit."""
     assumed = []
     for role in ("ra", "dec", *UNITS):
         if role not in roles:
@@ -166,7 +165,7 @@ def _choose_factors(roles: Roles) -> None:
 
 
 def _column(table: OwnTable, name: str) -> str:
-    """Return the column that a user named, with its unit or without; case does not matter."""
+    """Return the column that a user named; unit and case are optional."""
     if name in table.columns:
         return name
     keys = {_key(name), _key(split_unit(name)[0])}

@@ -48,17 +48,14 @@ class RowReader:
         self._unknown_observations = 0
 
     def rows_of(self, number: int) -> list[dict[str, Any]]:
-        """Return the rows of the contract that a row of the table gives.
+        """Return the rows of the contract for a row of the table, by its number from 0.
 
-        Names that begin with `_` are no columns: `_row` (number), `_file`, `_energies`, `_field`
-        (what names the observation), `_host` and `_group` (the table's own, or None).
-
-        Args:
-            number: of the row, from 0.
+        Keys that begin with `_` are not columns: `_row` (number), `_file`, `_energies`, `_field`
+        (identifier of the observation), `_host` and `_group` (of the table, or None).
 
         Raises:
-            ValueError: naming what is wrong.
-            OSError: for a file that cannot be read.
+            ValueError: invalid row.
+            OSError: a file cannot be read.
         """
         roles = self.roles
         if number in roles.table.broken:
@@ -100,12 +97,12 @@ class RowReader:
         return rows
 
     def left_out(self, number: int, reason: str, file: str | None = None) -> LeftOut:
-        """Describe a row of the table that becomes none of the dataset."""
+        """Describe a row of the table that is not in the dataset."""
         file = self._text("file", number) if file is None else file
         return LeftOut(number + 1, file or "", self._text("source_name", number) or "", reason)
 
     def notes(self) -> list[str]:
-        """Return sentences on cells that were taken for nothing."""
+        """Return sentences on cells that were ignored."""
         return [
             f"{len(cells):,} cells of {name} are not numbers ({cells[0]}): left empty"
             for name, cells in self._no_numbers.items()
@@ -144,7 +141,7 @@ class RowReader:
             )
 
     def _name(self, number: int) -> str | None:
-        """Return the source's name; without a column of names, that of the file or the row."""
+        """Return the name of the source; without a column of names, of the file or row."""
         if "source_name" in self.roles:
             return self._text("source_name", number)
         file = self._text("file", number)
@@ -154,7 +151,7 @@ class RowReader:
         return as_text(self.roles.cell(role, number))
 
     def _number(self, role: str, number: int, read: Any = as_number) -> Any:
-        """Return a number in the contract's unit; None, with a note, where a cell holds none."""
+        """Return a number in the contract's unit; None, with a note, for an invalid cell."""
         try:
             value = read(self.roles.cell(role, number))
         except ValueError as error:

@@ -22,11 +22,7 @@ _SUFFIXES = (".pha", ".pha2", ".pi", ".fits", ".fit", ".fts")
 
 
 class SpectrumFiles:
-    """Spectrum files below a folder, found by path, by name or by source.
-
-    Args:
-        folder: root of the paths; a cell may not point out of it.
-    """
+    """Spectrum files below a folder, found by path, name or source."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
@@ -39,10 +35,10 @@ class SpectrumFiles:
         return by_name
 
     def find(self, cell: str) -> Path:
-        """Return the file that a cell names, relative to the folder or by its name alone.
+        """Return the file of a cell, by path relative to the folder or by name.
 
         Raises:
-            ValueError: for a file that is not there, is there twice or lies elsewhere.
+            ValueError: the file is missing, ambiguous, or outside the folder.
         """
         path = Path(os.path.normpath(self.folder / cell))
         if not path.is_relative_to(self.folder):
@@ -57,10 +53,10 @@ class SpectrumFiles:
         return same[0]
 
     def match(self, names: Sequence[str | None]) -> tuple[dict[str, list[Path]], int]:
-        """Give each file to the source whose name its own begins with; the longest one wins.
+        """Match each file to the source with the longest name that the file name begins with.
 
         Returns:
-            Files of each source that has some, and the number of spectra that match none.
+            Files by source, and the number of spectra without a source.
         """
         of_key = {_compact(name): name for name in names if name}
         of_source: dict[str, list[Path]] = {}
@@ -85,20 +81,20 @@ def _compact(name: str) -> str:
 
 
 def read_row(path: Path, identity: dict[str, Any], sides: dict[str, Path]) -> dict[str, Any]:
-    """Read a spectrum file into the contract's bins.
+    """Read a spectrum file, rebinned to the contract's bins.
 
     Args:
         path: PHA file.
-        identity: `source_name`, and `obsid`, `obi`, `region_id`; None where the table has none.
-        sides: `arf`, `rmf`, `background` in place of those that the file leads to.
+        identity: `source_name`, `obsid`, `obi`, `region_id`; None if the table has none.
+        sides: `arf`, `rmf`, `background` that replace those named in the file.
 
     Returns:
-        The contract's columns of a spectrum, see `XRaySpectrum.rebinned`, with `year`; and
-        `_energies`, what the energies of the channels were taken from, None for an RMF.
+        Columns of a spectrum, see `XRaySpectrum.rebinned`, with `year`; and `_energies`, the origin
+        of the channel energies, None with an RMF.
 
     Raises:
-        SpectrumFileError: naming the file, the HDU, column or keyword, and the mend.
-        ValueError: for a background.
+        SpectrumFileError: invalid file; the message names HDU, column or keyword.
+        ValueError: background spectrum.
     """
     spectrum = read_spectrum(path, **sides)
     if spectrum.hduclas2 == "BKG":
@@ -121,17 +117,17 @@ def bin_row(
     identity: dict[str, Any],
     sides: dict[str, Path],
 ) -> dict[str, Any]:
-    """Put lists of counts into the contract's bins.
+    """Rebin lists of counts to the contract's bins; returns as `read_row`.
 
     Args:
-        counts: (m,) the contract's 400 bins, the channels of an RMF, or 1,024 PI channels of ACIS.
-        background: (m,) of the background region, or None.
-        scale: from background region to aperture.
+        counts: (m,) the contract's 400 bins, channels of an RMF, or 1,024 PI channels of ACIS.
+        background: (m,) counts of the background region, or None.
+        scale: factor from background region to aperture.
         exposure: s.
-        identity, sides: as for `read_row`, which says what is returned.
+        identity, sides: see `read_row`.
 
     Raises:
-        ValueError: for another number of channels, or a background without its scale.
+        ValueError: another number of channels, or a background without its scale.
     """
     if background is not None and background.any() and not scale:
         raise ValueError("background counts need a background_scale (factor to aperture counts)")

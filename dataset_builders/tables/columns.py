@@ -62,14 +62,7 @@ def optional_texts(table: pa.Table, name: str) -> list[str | None]:
 
 
 def integers(table: pa.Table, name: str, rows: np.ndarray, path: Path) -> np.ndarray:
-    """Return integers, (n,) int64.
-
-    Args:
-        table: n rows of the file.
-        name: column.
-        rows: row numbers in the file, for error messages.
-        path: file name, for error messages.
-    """
+    """Return integers, (n,) int64; row numbers and path are for error messages."""
     values = finite_numbers(table, name, rows, path)
     bad = (values != np.floor(values)) | (np.abs(values) > MAX_INTEGER)
     if bad.any():

@@ -155,11 +155,7 @@ def classes_and_groups(sources_path: Path, detections_path: Path) -> tuple[np.nd
 
 
 def identify(identifier: str) -> tuple[str, int | None]:
-    """Return the type of a paper's identifier and the year it contains.
-
-    Returns:
-        `bibcode`, `arxiv` or `doi`; and the year, or None.
-    """
+    """Return the type (`bibcode`, `arxiv`, `doi`) of a paper's identifier and its year, or None."""
     if identifier.startswith("10."):
         return "doi", None
     if bibcode := _BIBCODE.fullmatch(identifier):
