@@ -36,7 +36,7 @@ _NO_SKY = Domain(on_sky=False)
 
 @dataclass
 class BuildReport:
-    """Account of a dataset's making."""
+    """Report of a build."""
 
     folder: Path  # the dataset
     rows: int = 0  # number of pairs

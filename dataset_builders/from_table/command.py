@@ -1,4 +1,4 @@
-"""`specclip dataset from-table` and `from-files`: a dataset of one's own."""
+"""`specclip dataset from-table` and `from-files`: datasets from a user's own data."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ examples:
   specclip dataset from-table pi.fits --text notes --rmf acis.rmf --arf acis.arf -o mine
   specclip dataset from-table t.csv --text notes --columns exposure=t_live,source_class=kind -o mine
 
-TABLE has one row for each source or detection, with
-  spectra    files in a column (pha, file, spectrum, ...), relative to --spectra; or files below
-             --spectra that begin with the source's name; or a column `counts` of lists with an
-             `exposure`: 400 bins of 0.5 to 8 keV, 1,024 PI channels of ACIS, or those of --rmf
+TABLE has one row per source or detection, with
+  spectra    a column of files (pha, file, spectrum, ...), relative to --spectra; or files below
+             --spectra that begin with the name of the source; or a column `counts` of lists, with
+             `exposure`: 400 bins from 0.5 to 8 keV, 1,024 PI channels of ACIS, or those of --rmf
              (optional: background_counts with background_scale, arf, rmf, background)
   text       one column, or three: identity, spectrum, context
   optional   name, ra and dec (any unit, or sexagesimal), source_class, host, papers (bibcode,
-             arXiv, DOI), obsid, group, and variables of the catalogue (hard_hs, powlaw_gamma, ...)
-             with _lolim and _hilim
-Columns are found by their usual names. Rows that share a source, position (5 arcsec), observation,
-host, paper, text, spectrum or `group` stay in one split.
+             arXiv, DOI), obsid, group, and catalogue variables (hard_hs, powlaw_gamma, ...) with
+             _lolim and _hilim
+Columns are recognised by their usual names. Rows with the same source, position (5 arcsec),
+observation, host, paper, text, spectrum or `group` are in the same split.
 """
 _FILES = """\
 examples:
   specclip dataset from-files spectra/*.pha --text-dir notes/ -o mine
 
-notes/x.txt or notes/x.md is the text of spectra/x.pha; each file is a source of its own name.
+The text of spectra/x.pha is notes/x.txt or notes/x.md; each file is a separate source.
 """
 
 
@@ -50,30 +50,30 @@ def add_commands(commands: Any) -> None:
     table = _add(
         commands,
         "from-table",
-        "make a dataset of your own table (CSV, Parquet, FITS, VOTable, ECSV) and spectra",
+        "make a dataset from a table (CSV, Parquet, FITS, VOTable, ECSV) and spectra",
         _TABLE,
         _from_table,
     )
     add = table.add_argument
     add("table", type=Path, metavar="TABLE", help="CSV, TSV, Parquet, FITS, VOTable or ECSV")
-    add("--spectra", type=Path, metavar="DIR", help="folder of the spectra (default: TABLE's)")
+    add("--spectra", type=Path, metavar="DIR", help="folder of the spectra (default: of TABLE)")
     add("--text", type=comma_separated, default=[], metavar="COLUMN[,COLUMN,COLUMN]",
         help="column of the text, or of the three sections")  # fmt: skip
     add("--name", metavar="COLUMN", help="column of the source's name")
     add("--columns", type=comma_separated, default=[], metavar="ROLE=COLUMN,...",
-        help="columns with other names")  # fmt: skip
+        help="columns with unusual names")  # fmt: skip
     add("--arf", type=Path, metavar="FILE", help="effective area of all spectra")
     add("--rmf", type=Path, metavar="FILE", help="redistribution matrix of all spectra")
     files = _add(
         commands,
         "from-files",
-        "make a dataset of spectrum files and text files of the same stem",
+        "make a dataset from spectrum files and text files of the same stem",
         _FILES,
         _from_files,
     )
     files.add_argument("files", nargs="+", metavar="FILE", help=HELP)
     files.add_argument(
-        "--text-dir", type=Path, metavar="DIR", help="folder of the texts (default: FILE's)"
+        "--text-dir", type=Path, metavar="DIR", help="folder of the texts (default: of FILE)"
     )
 
 
@@ -117,7 +117,7 @@ def _pair(word: str) -> tuple[str, str]:
 
 
 def _run(options: argparse.Namespace, build: Callable[..., BuildReport]) -> int:
-    """Build, and print the account; returns 0."""
+    """Build the dataset and print the report; returns 0."""
     start = time.monotonic()
     report = build(options, seed=options.seed, overwrite=options.overwrite, progress=True)
     if build is _from_table:
