@@ -44,6 +44,8 @@ from .source_classes import CLASS_NAMES, FIELD_NAMES, class_values
 
 # Splits that unseen writers never write for.
 SEEN_SPLITS = ("train", "calibration")
+# Columns of the contract that `Detections` has.
+_COLUMNS = ("obsid", "obi", "region_id", "exposure", "background_scale", "theta", "year")
 
 
 class Universe:
@@ -92,17 +94,12 @@ class Universe:
         detections, sources = layout.detections.take(rows), layout.sources
         kept, number = np.unique(detections.source, return_inverse=True)
         self.detections = replace(detections, source=number)
-        ra, dec, class_index = sources.ra[kept], sources.dec[kept], sources.class_index[kept]
-        self.sources = Sources(
-            field=sources.field[kept],
-            place=sources.place[kept],
-            class_index=class_index,
-            ra=ra,
-            dec=dec,
-            flux=sources.flux[kept],
-            spectra=sources.spectra.take(kept),
-            names=source_names(ra, dec, class_values("extended")[class_index]),
-        )
+        columns = {
+            name: column[kept] for name, column in vars(sources).items() if name != "spectra"
+        }
+        extended = class_values("extended")[columns["class_index"]]
+        columns["names"] = source_names(columns["ra"], columns["dec"], extended)
+        self.sources = Sources(**columns, spectra=sources.spectra.take(kept))
 
     def batches(self, size: int) -> list[Batch]:
         """Return the rows in batches of at least `size`; the rows of a source are in one batch."""
@@ -176,21 +173,15 @@ class Universe:
         papers = [[paper.row() for paper in self.papers[source]] for source in sources]
         columns: dict[str, Any] = {
             "source_name": self.sources.names[seen.source],
-            "obsid": seen.obsid,
-            "obi": seen.obi,
-            "region_id": seen.region_id,
+            **{name: getattr(seen, name) for name in _COLUMNS},
             "ra": np.round(self.sources.ra[seen.source], 6),
             "dec": np.round(self.sources.dec[seen.source], 6),
             "source_class": class_values("label")[self.sources.class_index[seen.source]],
             "group": self.groups[detections],
-            "exposure": seen.exposure,
             "counts": list_array(observed.counts[place].astype(np.int32)),
             "background_counts": list_array(observed.background[place].astype(np.int32)),
-            "background_scale": seen.background_scale,
             "effective_area": list_array(observed.area[place].astype(np.float32)),
             "detector": seen.family,
-            "theta": seen.theta,
-            "year": seen.year,
             "papers": [papers[index] for index in of_source],
             "summary": [dict(texts[index].sections) for index in of_source],
             "writer": [texts[index].writer for index in of_source],

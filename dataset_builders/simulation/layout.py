@@ -45,19 +45,6 @@ class Fields:
 
 
 @dataclass(frozen=True)
-class Observations:
-    """Observations, arrays (n)."""
-
-    # exposure, year, family, obsid, response: see `Detections`
-    exposure: np.ndarray
-    year: np.ndarray
-    family: np.ndarray
-    obsid: np.ndarray
-    response: np.ndarray
-    pointing: np.ndarray  # offset of the pointing from the field's centre, arcmin, (n, 2)
-
-
-@dataclass(frozen=True)
 class Layout:
     """Fields, sources and observations of the sky, and every source in every observation."""
 
@@ -71,9 +58,9 @@ class Layout:
 def lay_out(knobs: Knobs, n_fields: int) -> Layout:
     """Draw a sky; all draws depend on the number of fields."""
     fields = _draw_fields(knobs, n_fields)
-    fields, observations = _draw_observations(knobs, fields)
+    fields, observations, pointing = _draw_observations(knobs, fields)
     sources, offset = _draw_sources(knobs, fields)
-    detections = _draw_detections(knobs, fields, observations, sources, offset)
+    detections = _draw_detections(knobs, fields, observations, pointing, sources, offset)
 
     net = sources.flux[detections.source] * detections.flux_factor * REFERENCE_AREA
     net *= detections.exposure
@@ -110,8 +97,15 @@ def _draw_fields(knobs: Knobs, n: int) -> Fields:
     )
 
 
-def _draw_observations(knobs: Knobs, fields: Fields) -> tuple[Fields, Observations]:
-    """Draw the observations, field by field; return the fields with their usual exposures, too."""
+def _draw_observations(
+    knobs: Knobs, fields: Fields
+) -> tuple[Fields, dict[str, np.ndarray], np.ndarray]:
+    """Draw the observations, field by field.
+
+    Returns:
+        Fields with their usual exposures; columns of `Detections` for each observation; offset of
+        each pointing from the centre of the field, arcmin, (n, 2).
+    """
     random = stream(knobs.seed, "observations")
     n_fields = len(fields.kind)
     field_of = np.repeat(np.arange(n_fields), fields.n_observations)
@@ -130,9 +124,14 @@ def _draw_observations(knobs: Knobs, fields: Fields) -> tuple[Fields, Observatio
     obsid = np.empty(n, dtype=int)
     obsid[np.argsort(year, kind="stable")] = 100 + 3 * np.arange(n)
     pointing = random.normal(0.0, 0.5, (n, 2))
-    response = instrument.nearest_epochs(family, year)
-    observations = Observations(exposure, year, family, obsid, response, pointing)
-    return replace(fields, usual_exposure=usual_exposure), observations
+    observations = {
+        "obsid": obsid,
+        "family": family,
+        "year": year,
+        "exposure": exposure,
+        "response": instrument.nearest_epochs(family, year),
+    }
+    return replace(fields, usual_exposure=usual_exposure), observations, pointing
 
 
 def _draw_sources(knobs: Knobs, fields: Fields) -> tuple[Sources, np.ndarray]:
@@ -177,7 +176,12 @@ def _draw_classes(kind: np.ndarray, place: np.ndarray, random: np.random.Generat
 
 
 def _draw_detections(
-    knobs: Knobs, fields: Fields, observations: Observations, sources: Sources, offset: np.ndarray
+    knobs: Knobs,
+    fields: Fields,
+    observations: dict[str, np.ndarray],
+    pointing: np.ndarray,
+    sources: Sources,
+    offset: np.ndarray,
 ) -> Detections:
     """Draw every source of a field in every observation of it, faint or not."""
     random = stream(knobs.seed, "detections")
@@ -187,27 +191,24 @@ def _draw_detections(
     source = _firsts(fields.n_sources)[field] + number // fields.n_observations[field]
     seen = _firsts(fields.n_observations)[field] + number % fields.n_observations[field]
     k = len(source)
-    exposure = observations.exposure[seen]
-    theta = np.hypot(*(offset[source] - observations.pointing[seen]).T)
+    observed = {name: column[seen] for name, column in observations.items()}
+    exposure = observed["exposure"]
+    theta = np.hypot(*(offset[source] - pointing[seen]).T)
     varies = class_values("variability")[sources.class_index[source]] * np.log(10.0)
     light = populations.draw_light_curves(
         sources.class_index, source, exposure, stream(knobs.seed, "light curves")
     )
     return Detections(
         source=source,
-        obsid=observations.obsid[seen],
         obi=np.zeros(k, dtype=int),
         region_id=sources.place[source] + 1,
-        family=observations.family[seen],
-        year=observations.year[seen],
-        exposure=exposure,
         theta=theta,
-        response=observations.response[seen],
         flux_factor=np.exp(varies * random.standard_normal(k)) * light.flare_boost(exposure),
         hardening=np.where(varies > 0, HARDENING * random.standard_normal(k), 0.0),
         background=instrument.local_background(theta, random.standard_normal(k)),
         background_scale=np.clip(0.056 * np.exp(0.9 * random.standard_normal(k)), 0.004, 1.0),
         light=light,
+        **observed,
     )
 
 

@@ -81,15 +81,13 @@ class SummaryTexts:
 
     def describe(self) -> str:
         """Describe the variety of all summaries and of each writer's in a table."""
-        rows = [_variety_row(name, each) for name, each in self.measure().items()]
-        return "\n".join([_LEGEND, *rows])
-
-
-def _variety_row(name: str, measured: dict[str, float]) -> str:
-    shares = [f"{measured[key]:.1%}" for key in ("sentences", *_DISTINCT)]
-    distances = [f"{measured[f'neighbour_{percent}']:.2f}" for percent in (50, 10)]
-    cells = [name, f"{measured['texts']:,}", f"{measured['words']}", *shares, *distances]
-    return f"| {' | '.join(cells)} |"
+        lines = [_LEGEND]
+        for name, measured in self.measure().items():
+            shares = [f"{measured[key]:.1%}" for key in ("sentences", *_DISTINCT)]
+            distances = [f"{measured[f'neighbour_{percent}']:.2f}" for percent in (50, 10)]
+            cells = [name, f"{measured['texts']:,}", f"{measured['words']}", *shares, *distances]
+            lines.append(f"| {' | '.join(cells)} |")
+        return "\n".join(lines)
 
 
 def _grams(tokens: Sequence[str], n: int) -> list[tuple[str, ...]]:

@@ -9,7 +9,7 @@ bibcodes name a journal (`SimAp`) that does not exist.
 
 from .facts import Facts, Paper
 from .names import name_fields
-from .papers import Subject, write_paper
+from .papers import write_paper
 from .reporter import Writer
 from .statements import Statement, Summary
 from .summary import choose_writers, mistaken, write_summary
@@ -20,7 +20,6 @@ __all__ = [
     "Facts",
     "Paper",
     "Statement",
-    "Subject",
     "Summary",
     "Writer",
     "choose_writers",
