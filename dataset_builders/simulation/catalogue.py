@@ -95,7 +95,7 @@ class Universe:
         kept, number = np.unique(detections.source, return_inverse=True)
         self.detections = replace(detections, source=number)
         columns = {
-            name: column[kept] for name, column in vars(sources).items() if name != "spectra"
+            name: values[kept] for name, values in vars(sources).items() if name != "spectra"
         }
         extended = class_values("extended")[columns["class_index"]]
         columns["names"] = source_names(columns["ra"], columns["dec"], extended)

@@ -40,7 +40,7 @@ def publish_papers(
             about[member].append(paper)
 
     uniform = random.random(n)
-    for field, members in in_field.items():
+    for members in in_field.values():
         if len(members) > 1 or uniform[members[0]] < 0.5:
             publish("field", members[:SURVEY_LIMIT])
     for source in range(n):

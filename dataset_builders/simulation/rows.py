@@ -93,7 +93,7 @@ def simulated_splits(
                 if not future.cancelled() and future.exception() is None:
                     bar.update(future.result())
 
-            with _one_thread(), _interrupts_later():
+            with _starting_processes():
                 for number in missing:
                     futures[number] = pool.submit(_make_batch, batches[number].rows, paths[number])
                     futures[number].add_done_callback(count)
@@ -116,7 +116,7 @@ def simulated_splits(
 def prepare_processes(fits: bool) -> None:
     """Start the server that processes are forked from, so that it imports modules meanwhile."""
     if _context(fits).get_start_method() == "forkserver":
-        with _one_thread(), _interrupts_later():
+        with _starting_processes():
             multiprocessing.forkserver.ensure_running()
 
 
@@ -130,29 +130,19 @@ def _context(fits: bool) -> multiprocessing.context.BaseContext:
 
 
 @contextmanager
-def _interrupts_later() -> Iterator[None]:
-    """Keep Ctrl-C for the end of the block, also from processes that are started meanwhile."""
+def _starting_processes() -> Iterator[None]:
+    """Give processes that are started in the block one thread each, and keep Ctrl-C for its end."""
     multiprocessing.resource_tracker.ensure_running()  # its start would end the block
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Give processes that are started meanwhile one thread each."""
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    before = {name: os.environ[name] for name in _ONE_THREAD if name in os.environ}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     os.environ.update(_ONE_THREAD)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        for name in _ONE_THREAD:
+            del os.environ[name]
+        os.environ.update(before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 _universe: Universe | None = None

@@ -25,9 +25,8 @@ class KnownRows:
 
     universe: Universe  # that they came from
     detections: np.ndarray  # of each row, index into `universe.detections`, (n)
-    sources: np.ndarray  # the distinct sources among them, (t): one text each
-    summaries: Sequence[Summary]  # those texts, (t)
-    text_of_spectrum: np.ndarray  # index into `sources`, (n)
+    summaries: Sequence[Summary]  # of the distinct sources among them, (t)
+    text_of_spectrum: np.ndarray  # index into `summaries`, (n)
     table: pa.Table  # the rows
 
     def spectra(self) -> Spectra:
@@ -98,7 +97,7 @@ def recognise(info: SpecCLIPDatasetInfo, table: pa.Table) -> KnownRows:
         sections = {name: said for name, said in summaries[row].items() if said}
         if written[text].sections != sections:
             raise _differs(info, f"the text of {keys[row][0]} differs")
-    return KnownRows(universe, detections, sources, written, text_of_spectrum, table)
+    return KnownRows(universe, detections, written, text_of_spectrum, table)
 
 
 def _differs(info: SpecCLIPDatasetInfo, difference: str) -> DatasetFolderError:

@@ -98,17 +98,11 @@ def _table_number(quantity: str, stratum: Sequence[int]) -> int:
     return 0
 
 
-@dataclass(frozen=True)
-class Mistakes:
-    """Size of the errors in mistaken texts. Each quantity is taken for itself."""
-
-    factors: Mapping[str, np.ndarray]  # for some quantities, equally likely factors on the truth
-    # For others, equally likely values that take the place of the truth
-    values: Mapping[str, np.ndarray]
-
-
-def learn_mistakes(example: Facts) -> Mistakes:
+def learn_mistakes(example: Facts) -> dict[str, np.ndarray]:
     """Measure the size of mistakes by drawing them for a source, which may be any.
+
+    Returns:
+        For each quantity, equally likely factors on the truth (`_FACTORS`) or values.
 
     Raises:
         ValueError: a mistake concerns an unexpected quantity.
@@ -120,11 +114,7 @@ def learn_mistakes(example: Facts) -> Mistakes:
         if name not in MISTAKABLE and any(repr(vars(one)[name]) != repr(value) for one in drawn):
             raise ValueError(f"texts are mistaken about {name}: the observer cannot tell")
     levels = (np.arange(_MISTAKE_NODES) + 0.5) / _MISTAKE_NODES
-    factors, values = (
-        {name: np.quantile([getattr(one, name) for one in drawn], levels) for name in names}
-        for names in (_FACTORS, _COLOURS)
-    )
-    return Mistakes(factors, values)
+    return {name: np.quantile([vars(one)[name] for one in drawn], levels) for name in MISTAKABLE}
 
 
 @dataclass(frozen=True)
@@ -200,13 +190,15 @@ class TextTables:
 
 
 def tabulate(
-    statements: Sequence[Sequence[Statement]], mistakes: Mistakes, chances: Sequence[float]
+    statements: Sequence[Sequence[Statement]],
+    mistakes: Mapping[str, np.ndarray],
+    chances: Sequence[float],
 ) -> TextTables:
     """Tabulate the likelihoods of the statements of texts.
 
     Args:
         statements: statements of each text.
-        mistakes: size of mistakes.
+        mistakes: result of `learn_mistakes`.
         chances: probability that each text is mistaken.
 
     Raises:
@@ -250,7 +242,7 @@ def tabulate(
             kinds[row] *= _distances(
                 luminosities, about.get("distance_mpc", []), kinds[row], right["flux"][row]
             )
-    wrong = {name: _smeared(name, right[name], stated[name], mistakes) for name in MISTAKABLE}
+    wrong = {name: _smeared(name, right[name], stated[name], mistakes[name]) for name in MISTAKABLE}
     return TextTables(classes, kinds, second, right, wrong, np.asarray(chances, float), stated)
 
 
@@ -278,18 +270,18 @@ def _table(statement: Statement, scale: _Scale) -> np.ndarray:
 
 
 def _smeared(
-    quantity: str, right: np.ndarray, stated: np.ndarray, mistakes: Mistakes
+    quantity: str, right: np.ndarray, stated: np.ndarray, mistakes: np.ndarray
 ) -> np.ndarray:
     """Return tables for a truth that was first mistaken, (t, v, g): the mean over mistakes."""
     wrong = np.ones_like(right)
     rows = np.flatnonzero(stated)
-    if quantity in mistakes.values:
-        grid, values = _SCALES[quantity][0].grid, mistakes.values[quantity]
+    if quantity in _COLOURS:
+        grid = _SCALES[quantity][0].grid
         for row in rows:
-            wrong[row] = np.interp(values, grid, right[row, 0]).mean()
+            wrong[row] = np.interp(mistakes, grid, right[row, 0]).mean()
         return wrong
     for number, scale in enumerate(_SCALES[quantity]):
-        truth = scale.truth[:, None] * mistakes.factors[quantity]
+        truth = scale.truth[:, None] * mistakes
         place = scale.place(truth)
         lower = place.astype(int)
         size = len(scale.grid)

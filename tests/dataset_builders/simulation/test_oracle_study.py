@@ -124,7 +124,7 @@ def test_mistaken_texts_are_a_mixture(universe):
         exact = np.mean(
             [
                 np.exp(sum(log_likelihood(one, replace(facts, nh=truth * f)) for one in said[2:]))
-                for f in mistakes.factors["nh"]
+                for f in mistakes["nh"]
             ]
         )
         found = texts.likelihood(
@@ -165,7 +165,7 @@ def test_rows_are_recognised_in_any_order(info, table):
     order = np.arange(45)[::-1]
     known = recognise(info, table.take(order))
     np.testing.assert_array_equal(known.detections, order)
-    names = known.universe.sources.names[known.sources[known.text_of_spectrum]]
+    names = known.universe.sources.names[known.universe.detections.source[known.detections]]
     assert names.tolist() == table["source_name"].to_pylist()[::-1]
 
 
