@@ -34,59 +34,10 @@ CONFIGS: Mapping[str, Knobs] = {
     "custom": Knobs(),
 }
 
-DESCRIPTION = """\
-Fields (surveys, galaxies, globular clusters, star-forming regions, clusters of galaxies, the
-Galactic plane) hold sources of twenty classes, whose parameters follow the literature named in
-`source_classes.yaml`. A spectrum is one or two components (power law, black body, disc,
-bremsstrahlung, thermal plasma from AtomDB), with Fe K where the class has it, behind the Galaxy's
-gas and its own, which may be redshifted or cover a part. It is folded through Chandra's ACIS-S or
-ACIS-I at the nearest of six calibrated epochs, with Poisson counts in the source aperture and in a
-background region. Counts fall into PI channels of 14.6 eV and are dealt over the bins as those of
-real spectra are.
-
-Sources flare, pulse or flicker within observations and change between them, as their class does.
-Hardness ratios and flux significance are modes and 68 % intervals of the posteriors that the
-catalogue defines, of photon fluxes through the area at one energy of each band; the variability
-columns come from event times by the catalogue's test (Gregory & Loredo), its index and its
-comparison of observations. Spectra with more than 150 net counts are fitted with the catalogue's
-four models in its way (the knob `fits`).
-
-Summaries are written from the truth, with errors of their own and rounded as papers round: other
-observations, never this row's counts. Each is by one of several writers (column `writer`), some by
-two: prose of different structure, vocabulary, word scales, units and errors. Unseen writers write
-for sources of `validation` and `test` only. Some say little about the spectrum, a few are mistaken.
-Papers and hosts are shared among sources; surveys link none. Hosts and bibcodes are invented. What
-each summary states is also known as intervals with the errors behind them
-(`Universe.write_summaries`), from which the ideal observer's figures come.
-
-The universe is one of spectra bright enough for the catalogue to fit them (over some 150 net
-counts; see the table). The prose is calibrated to nothing.
-
-Known departures of the summaries: the sentences come from grammars. Mistakes are rarer than in
-reality, and nobody is mistaken about the class. How many photons a usual exposure of the field
-gives may be told; the row's own exposure and counts are not.
-
-Known departures of the spectra: areas change in steps between epochs; the redistribution is a
-Gaussian without escape peak or tail; vignetting and apertures follow simple formulae; glow of hosts
-has the colours of the particle background; colours do not change within an observation; no pile-up,
-gaps or dither; hardness ratios spread somewhat more than the real ones, and fewer sources have
-several observations; exposures of one field differ by a third at most times.
-"""
+DESCRIPTION = Path(__file__).with_name("card.md").read_text(encoding="utf-8")
 
 # Added when the rows are there.
-REMARKS = """\
-### Beside the real catalogue
-
-Percentiles of the rows here, of all splits, beside those of {citation}; in brackets the share of
-rows that have the quantity. Counts are those in the aperture in 0.5–7 keV, background the ones
-expected among them. CSC 2.0 has no plasma fits.
-
-{table}
-
-### The summaries
-
-{variety}
-"""
+REMARKS = Path(__file__).with_name("remarks.md").read_text(encoding="utf-8")
 
 
 class SimulatedCSC(datasets.ArrowBasedBuilder):

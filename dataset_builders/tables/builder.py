@@ -158,14 +158,8 @@ class LocalTables:
     @cached_property
     def plan(self) -> Plan:
         """Selected detections, with texts, groups and splits."""
-        return make_plan(
-            self.folder / SOURCES_FILE,
-            self.folder / DETECTIONS_FILE,
-            survey_limit=self.knobs["survey_limit"],
-            keep_survey_only=self.knobs["keep_survey_only"],
-            abstracts=self.knobs["abstracts"],
-            seed=self.knobs["split_seed"],
-        )
+        paths = (self.folder / SOURCES_FILE, self.folder / DETECTIONS_FILE)
+        return make_plan(*paths, **self.knobs)
 
     def description(self) -> SpecCLIPDatasetInfo:
         """Describe the dataset."""

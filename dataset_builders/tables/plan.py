@@ -78,16 +78,11 @@ def make_plan(
     survey_limit: int,
     keep_survey_only: bool,
     abstracts: bool,
-    seed: int | None,
+    split_seed: int | None,
 ) -> Plan:
     """Select detections, summarise their sources, and assign groups and splits.
 
-    Args:
-        survey_limit: papers about more sources are surveys.
-        keep_survey_only: keep sources with surveys only.
-        abstracts: use unmodified titles and abstracts of X-ray papers about the source itself
-            instead of summaries.
-        seed: seed of the splits; None for `hash_splits`.
+    The settings are those of `LocalTables`.
 
     Raises:
         LocalTablesError: invalid cell; the message names file, column, row and correction.
@@ -123,7 +118,9 @@ def make_plan(
         obsids = detections["obsid"].to_numpy()[rows]
         group[rows], connected = _groups(sources, of_source[rows], obsids, survey_limit)
         split[rows] = (
-            hash_splits(group[rows]) if seed is None else split_groups(connected, seed=seed)
+            hash_splits(group[rows])
+            if split_seed is None
+            else split_groups(connected, seed=split_seed)
         )
     return Plan(
         split=split,
