@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partialmethod
 from math import exp
 from random import Random
 
@@ -145,11 +146,12 @@ class _Source(SourceSlots):
         self.reporter.label("model", label)
         return self.fill(PHRASES.models[label])
 
-    def _shape(self) -> str:
-        """Write the photon index or the temperature of the model."""
-        if int(self.facts.first) == POWER_LAW:
-            return self._index(self.measured["shape"])
-        return self._temperature(self.measured["shape"])
+    def _fitted(self, quantity: str) -> str:
+        """Write the photon index or the temperature of a component."""
+        write = self._index if self.reporter.is_photon_index(quantity) else self._temperature
+        return write(self.measured[quantity])
+
+    _shape, _shape2 = partialmethod(_fitted, "shape"), partialmethod(_fitted, "shape2")
 
     def _index(self, measured: Measurement) -> str:
         text = self.reporter.decimal(measured, 1)
@@ -179,11 +181,11 @@ class _Source(SourceSlots):
 
     def _slope(self) -> str:
         self.reporter.label("model", "power_law")
-        return self.reporter.word(self.measured["shape"], PHRASES.slope)
+        return self.word("shape", "slope")
 
     def _slope_beside(self) -> str:
         self.reporter.label("model", "power_law")
-        return self.reporter.aside(self.measured["shape"], PHRASES.slope)
+        return self.aside("shape", "slope")
 
     def _nh(self) -> str:
         """Write the column in front of the source."""
@@ -206,16 +208,10 @@ class _Source(SourceSlots):
         text = self._ten(*self.reporter.significant(self.measured["foreground_nh"], 2, 1e-22))
         return f"the Galactic value, {text} cm^-2"
 
-    def _thick(self) -> str:
-        return self.reporter.word(self.measured["nh"], PHRASES.absorption)
+    _thick = partialmethod(SourceSlots.word, "nh", "absorption")
 
     def _hr(self) -> str:
         return self.reporter.decimal(self.measured["hardness"], 1 + self.reporter.chance(0.3))
-
-    def _shape2(self) -> str:
-        if int(self.facts.second) == POWER_LAW:
-            return self._index(self.measured["shape2"])
-        return self._temperature(self.measured["shape2"])
 
 
 def _circumstances(random: Random) -> dict[str, Callable[[], str]]:

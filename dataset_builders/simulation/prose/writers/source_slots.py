@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partialmethod
 from math import exp, floor, log, log10, pi, sqrt
 from types import SimpleNamespace
 from typing import Any
@@ -105,17 +105,22 @@ class SourceSlots:
             return flux, 1.0 / luminosity_factor(self.redshift)
         return self.reporter.luminosity(flux), 1.0
 
-    def _colour(self) -> str:
-        return self.reporter.word(self.measured["hardness"], self.phrases.colour)
+    def word(self, quantity: str, scale: str) -> str:
+        """Put a quantity into words of a scale."""
+        return self.reporter.word(self.measured[quantity], getattr(self.phrases, scale))
 
-    def _colour_beside(self) -> str:
-        return self.reporter.aside(self.measured["hardness"], self.phrases.colour)
+    def aside(self, quantity: str, scale: str) -> str:
+        """Return the word beside a number of the same quantity."""
+        return self.reporter.aside(self.measured[quantity], getattr(self.phrases, scale))
 
-    def _bright(self) -> str:
-        return self.reporter.word(self.measured["flux"], self.phrases.brightness)
+    def decimal(self, quantity: str, digits: int) -> str:
+        """Write a quantity with so many decimal places."""
+        return self.reporter.decimal(self.measured[quantity], digits)
 
-    def _bright_beside(self) -> str:
-        return self.reporter.aside(self.measured["flux"], self.phrases.brightness)
+    _colour = partialmethod(word, "hardness", "colour")
+    _colour_beside = partialmethod(aside, "hardness", "colour")
+    _bright = partialmethod(word, "flux", "brightness")
+    _bright_beside = partialmethod(aside, "flux", "brightness")
 
     def _model2(self) -> str:
         return self.fill(self.phrases.models[COMPONENTS[int(self.facts.second)]])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partialmethod
 from math import ceil, floor
 
 from ...source_classes import COMPONENTS, POWER_LAW
@@ -82,7 +82,6 @@ class Source(SourceSlots):
         self.label = ""
         self.model_told = False
         self.column_told = False
-        self._nh_adj, self._nh_noun = (partial(self._absorption, form) for form in (0, 1))
         self.name = self._name()
         self.named = False
         self._band_name, self._band_unit = PHRASES.bands[reporter.chance(0.5)]
@@ -188,8 +187,8 @@ class Source(SourceSlots):
     def _z_eq(self) -> str:
         return self.style.number(f"z = {self._z()}")
 
-    def _nh(self) -> str:
-        return self._scientific("nh", 1e-22, ("cm-2",))
+    _nh = partialmethod(_scientific, "nh", 1e-22, ("cm-2",))
+    _galactic = partialmethod(_scientific, "foreground_nh", 1e-22, ("cm-2",))
 
     def _nh_eq(self) -> str:
         reporter, style, value = self.reporter, self.style, self.measured["nh"].value
@@ -243,10 +242,12 @@ class Source(SourceSlots):
 
     def _nh_aside(self) -> str:
         """Return the word beside a number, which adds no information."""
-        return self.reporter.aside(self.measured["nh"], PHRASES.absorption).split("/")[1]
+        return self.aside("nh", "absorption").split("/")[1]
 
     def _absorption(self, form: int) -> str:
-        return self.reporter.word(self.measured["nh"], PHRASES.absorption).split("/")[form]
+        return self.word("nh", "absorption").split("/")[form]
+
+    _nh_adj, _nh_noun = partialmethod(_absorption, 0), partialmethod(_absorption, 1)
 
     def _hr(self) -> str:
         measured = self.measured["hardness"]
@@ -256,7 +257,7 @@ class Source(SourceSlots):
         return f"HR = {self._hr()}"
 
     def _hr1(self) -> str:
-        return self.style.number(self.reporter.decimal(self.measured["medium_soft"], 1))
+        return self.style.number(self.decimal("medium_soft", 1))
 
     def _tell_model(self) -> str:
         label = COMPONENTS[int(self.facts.first)]
@@ -284,8 +285,9 @@ class Source(SourceSlots):
     def _gamma_eq(self) -> str:
         return self._equation(self.style.gamma, self._gamma())
 
-    def _slope(self) -> str:
-        return self.reporter.word(self.measured["shape"], PHRASES.slope)
+    _slope = partialmethod(SourceSlots.word, "shape", "slope")
+    _warmth = partialmethod(SourceSlots.word, "shape", "warmth")
+    _metals = partialmethod(SourceSlots.decimal, "abundance", 1)
 
     def _kt(self) -> str:
         self._tell_model()
@@ -304,9 +306,6 @@ class Source(SourceSlots):
         value = self._kt()
         return self._equation("T" if value.endswith("MK") else "kT", value)
 
-    def _warmth(self) -> str:
-        return self.reporter.word(self.measured["shape"], PHRASES.warmth)
-
     def _band(self) -> str:
         return f"{self._band_name} keV"
 
@@ -317,9 +316,6 @@ class Source(SourceSlots):
         if self.reporter.chance(0.25):
             return self._log("flux", self.style.flux, 1.0)
         return self._equation(self.style.flux, self._flux())
-
-    def _lum(self) -> str:
-        return self._luminosity(log=False)
 
     def _lum_eq(self) -> str:
         if self.reporter.chance(0.35):
@@ -334,18 +330,13 @@ class Source(SourceSlots):
         number = self.style.ten(*reporter.significant(measured, 1 + reporter.chance(0.5), unit))
         return f"{self.style.number(number)} {self.style.units('erg', 's-1')}"
 
+    _lum = partialmethod(_luminosity, log=False)
+
     def _counts(self) -> str:
         mantissa, exponent = self.reporter.significant(self.measured["photons"], 2)
         return f"{float(mantissa) * 10.0**exponent:.0f}"
 
-    def _metals(self) -> str:
-        return self.reporter.decimal(self.measured["abundance"], 1)
-
-    def _galactic(self) -> str:
-        return self._scientific("foreground_nh", 1e-22, ("cm-2",))
-
     def _shape2(self) -> str:
         if int(self.facts.second) == POWER_LAW:
-            text = self.reporter.decimal(self.measured["shape2"], 1)
-            return self.style.number(f"{self.style.gamma} = {text}")
+            return self.style.number(f"{self.style.gamma} = {self.decimal('shape2', 1)}")
         return f"kT = {self.style.number(self.reporter.plain(self.measured['shape2'], 2))} keV"
