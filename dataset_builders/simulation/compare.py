@@ -21,14 +21,9 @@ from .detections import bins_within
 
 PERCENTILES = (10, 25, 50, 75, 90)
 CATALOGUE_COLUMNS = (
-    *LIMITED_VARIABLES,
-    "powlaw_stat",
-    "flux_significance_b",
-    "var_prob_b",
-    "var_index_b",
-    "var_sigma_b",
-    "var_inter_prob_b",
-)
+    *LIMITED_VARIABLES, "powlaw_stat", "flux_significance_b", "var_prob_b", "var_index_b",
+    "var_sigma_b", "var_inter_prob_b",
+)  # fmt: skip
 QUANTITIES = ("counts", "background", *CATALOGUE_COLUMNS, "exposure", "theta")
 CITATION = "Chandra Source Catalog 2.0 (Evans et al. 2010, ApJS 189, 37; 2024, ApJS 274, 22)"
 

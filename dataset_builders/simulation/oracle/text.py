@@ -235,7 +235,12 @@ def tabulate(
             stated[name][row] = len(about.get(name, ()))
             for statement in about.get(name, ()):
                 for number, scale in enumerate(scales):
-                    right[name][row, number, : len(scale.grid)] *= _table(statement, scale)
+                    likelihood = (
+                        _redshift(statement, scale.grid)
+                        if scale.redshift
+                        else statement.likelihood(scale.truth)
+                    )
+                    right[name][row, number, : len(scale.grid)] *= likelihood
         luminosities = about.get("luminosity", [])
         if luminosities or "distance_mpc" in about:
             stated["flux"][row] += len(luminosities)
@@ -260,13 +265,6 @@ def _second(statement: Statement) -> np.ndarray:
     if not statement.label:
         return np.array([1.0, *[1.0 - statement.chance] * len(COMPONENTS)])
     return np.array([0.0, *(statement.chance * _among(statement, COMPONENTS))])
-
-
-def _table(statement: Statement, scale: _Scale) -> np.ndarray:
-    """Return p(interval | truth) at the nodes of a grid."""
-    if scale.redshift:
-        return _redshift(statement, scale.grid)
-    return statement.likelihood(scale.truth)
 
 
 def _smeared(

@@ -8,23 +8,13 @@ bibcodes name a journal (`SimAp`) that does not exist.
 """
 
 from .facts import Facts, Paper
-from .names import name_fields
-from .papers import write_paper
+from .papers import name_fields, write_paper
 from .reporter import Writer
 from .statements import Statement, Summary
 from .summary import choose_writers, mistaken, write_summary
 from .writers import WRITERS
 
 __all__ = [
-    "WRITERS",
-    "Facts",
-    "Paper",
-    "Statement",
-    "Summary",
-    "Writer",
-    "choose_writers",
-    "mistaken",
-    "name_fields",
-    "write_paper",
-    "write_summary",
-]
+    "WRITERS", "Facts", "Paper", "Statement", "Summary", "Writer", "choose_writers", "mistaken",
+    "name_fields", "write_paper", "write_summary",
+]  # fmt: skip

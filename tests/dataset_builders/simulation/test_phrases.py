@@ -52,7 +52,7 @@ def slots(template):
             yield from slots(form)
 
 
-MODULES = ["names", "papers", *(f"writers/{writer.name}" for writer in WRITERS)]
+MODULES = ["papers", *(f"writers/{writer.name}" for writer in WRITERS)]
 
 
 @pytest.fixture(scope="module", params=MODULES)

@@ -119,7 +119,10 @@ def _opening(reporter: Reporter, *, absorbed: bool) -> str:
         return reporter.pick(PHRASES.openings_absorbed, nh=_column(column, reporter), **slots)
     text = reporter.pick(PHRASES.openings, **slots)
     if not shape and reporter.chance(0.5):
-        text = f"{text} {_in_words(reporter)}"
+        kind = int(reporter.facts.first)
+        reporter.label("model", COMPONENTS[kind])
+        scale = PHRASES.slope if kind == POWER_LAW else PHRASES.heat
+        text = f"{text} {reporter.tell('shape', 0.15, scale, PHRASES.shaped)}"
     return text
 
 
@@ -139,13 +142,6 @@ def _first_shape(reporter: Reporter) -> str:
     kind = int(reporter.facts.first)
     reporter.label("model", COMPONENTS[kind])
     return _shape("shape", kind, reporter)
-
-
-def _in_words(reporter: Reporter) -> str:
-    kind = int(reporter.facts.first)
-    reporter.label("model", COMPONENTS[kind])
-    scale = PHRASES.slope if kind == POWER_LAW else PHRASES.heat
-    return reporter.tell("shape", 0.15, scale, PHRASES.shaped)
 
 
 def _shape(quantity: str, kind: int, reporter: Reporter) -> str:

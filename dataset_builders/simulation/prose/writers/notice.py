@@ -16,7 +16,7 @@ from random import Random
 from ...source_classes import COMPONENTS, POWER_LAW
 from ..composition import Composition
 from ..grammar import capitalized
-from ..names import AUTHORS
+from ..papers import AUTHORS
 from ..phrases import read_phrases
 from ..reporter import Measurement, Reporter, Writer
 from .source_slots import Slots, SourceSlots, format_error, round_limit

@@ -7,7 +7,7 @@ from math import isfinite
 
 from ...source_classes import COMPONENTS, PLASMA, POWER_LAW
 from ..grammar import capitalized, with_article
-from ..names import AUTHORS
+from ..papers import AUTHORS
 from ..phrases import read_phrases
 from ..reporter import Reporter, Writer
 
