@@ -122,7 +122,7 @@ def index_agreement(table: pa.Table) -> tuple[int, float]:
     known = np.isfinite(probability) & np.isfinite(index)
     probability, index = probability[known], index[known]
     allowed = np.zeros(len(index), dtype=bool)
-    # What the odds and the light curve decide is free.
+    # The odds and the light curve are unknown.
     for log_odds in (1.0, 3.0, 5.0, 15.0, 35.0):
         for quiet in (False, True):
             odds, calm = np.full(len(index), log_odds), np.full(len(index), quiet)

@@ -52,10 +52,10 @@ class Detections:
     theta: np.ndarray
     response: np.ndarray  # index into `instrument.load_epochs()`
     flux_factor: np.ndarray  # flux at that time over the average
-    hardening: np.ndarray  # how much harder than the average (in photon index, or in ln kT)
+    hardening: np.ndarray  # excess over the average spectrum (in photon index, or in ln kT)
     background: np.ndarray  # local background over the quiescent one
     background_scale: np.ndarray  # background-region counts times this are aperture counts
-    light: light_curves.LightCurves  # how the sources behaved meanwhile
+    light: light_curves.LightCurves  # variability during the observation
 
     def take(self, rows: np.ndarray) -> Detections:
         """Return some detections, in the order of `rows`."""

@@ -66,7 +66,7 @@ class Component:
     chance: float = 1.0  # share of the sources that have it (1 for the first component)
     # Share of the unabsorbed 0.5–7 keV photons in it (second component only)
     share: Distribution = Normal(0.0, 0.0)
-    local_nh: bool = True  # whether the source's own absorber lies in front of it, too
+    local_nh: bool = True  # True if it is behind the source's absorber, too
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,10 @@ class SourceClass:
     covering: Distribution = Normal(1.0, 0.0)
     line: Distribution = Normal(0.0, 0.0)  # equivalent width of the Fe K line at 6.4 keV, keV
     variability: float = 0.1  # scatter of the flux between observations, dex
-    # How much brighter than the faintest of a field its members are, dex: what is known in radio or
-    # optical light first is bright or faint in X-rays as it may
+    # Mean excess brightness over the faintest sources of a field, dex; 0 for classes selected in
+    # radio or optical light
     brightness: float = 0.0
-    extended: bool = False  # whether Chandra resolves it (an `X` ends its name; it does not vary)
+    extended: bool = False  # True if Chandra resolves it (name with `X`, no variability)
     behaviour: Behaviour = Behaviour()  # how it varies within an observation
 
 
@@ -116,7 +116,7 @@ class FieldKind:
     target: str | None = None  # class of the source in the middle, None for one like the others
     # Distance of the host, None where the sources have none in common
     distance_mpc: Distribution | None = None
-    hosted: bool = True  # whether all sources belong to one host
+    hosted: bool = True  # True if all sources belong to one host
     depth: float = 1.0  # exposure over the typical one
 
 

@@ -42,7 +42,7 @@ class Observation:
     """The observer's comparison of n spectra and t texts."""
 
     scores: np.ndarray  # ln p(spectrum | text) − ln p(spectrum), (n, t) float64
-    # The same by every other member of the bank: what doubling the bank changes
+    # The same with every other member of the bank, for the effect of doubling the bank
     half_scores: np.ndarray
     # Members of the bank that speak for each spectrum, 1 / Σ p², before the likelihood is smoothed,
     # (n)

@@ -38,8 +38,7 @@ class Measurement:
 class WordScale:
     """Verbal scale."""
 
-    # Everything below the limit (and not below the one before), and how it is put: a template as
-    # for `Reporter.pick`
+    # Upper limits, and templates (see `Reporter.pick`) for values below them
     steps: Sequence[tuple[float, str]]
 
     @classmethod
@@ -283,11 +282,9 @@ class Writer:
     """Manner of prose, with its own vocabulary, word scales, units, rounding and structure."""
 
     name: str  # of the writer, the contract's `writer`
-    # Writes about a source. Returns section -> text for any of `identity`, `spectrum` and
-    # `context`, not all of them empty; prose without sections has each sentence under the section
-    # that it belongs to.
+    # Returns the text of any of the sections `identity`, `spectrum` and `context`.
     write: Callable[[Reporter], dict[str, str]]
-    unseen: bool = False  # True when its texts never get to `train` and `calibration`
-    wrong: float = 0.02  # chance that a text took something else for the source
+    unseen: bool = False  # True if its texts are never in `train` and `calibration`
+    wrong: float = 0.02  # probability that a text is about another source
     errors: float = 1.0  # factor on the errors of its measurements
     weight: float = 1.0  # share of the texts, over the sum of all weights

@@ -12,9 +12,9 @@ from scipy.special import ndtr
 from ..source_classes import COMPONENTS
 from .facts import Facts
 
-# Quantities that are said in words of their own; the others are intervals of numbers.
+# Quantities that are labels; the others are intervals of numbers.
 LABELS = ("class", "host", "model", "second")
-# A second component with no more than this share of the photons is never told of.
+# A second component with at most this share of the photons is never mentioned.
 LEAST_SHARE = 0.1
 
 
@@ -22,25 +22,24 @@ LEAST_SHARE = 0.1
 class Statement:
     """One statement of a summary about its source.
 
-    A stated value comes from a measurement of the truth with an error of its own. What is read in
-    the text is the interval into which the measurement fell: the rounding interval of a number, the
-    step of a word.
+    A stated value comes from a measurement of the truth with a separate error. The text gives the
+    interval of the measurement: the rounding interval of a number, or the step of a word.
     """
 
     # Attribute of `Facts`. `class`, `host` (the kind of field), `model` and `second` are labels.
-    # `shape` belongs to the model that is stated (a power law's photon index or a temperature in
-    # keV), `shape2` to the second one: whoever states a shape states the model, too
+    # `shape` is the photon index or the temperature (keV) of the stated model, `shape2` that of the
+    # second one.
     quantity: str
     # low, high: of the interval, in the units of `Facts`; may be infinite
     low: float = -inf
     high: float = inf
     error: float = 0.0  # standard deviation of the measurement behind it, in `scale`
     scale: str = "linear"  # `linear`, or `log` for the natural logarithm of the quantity
-    # What was said where it is no number: a key of `source_classes.CLASSES`, of
-    # `source_classes.FIELD_KINDS`, or one of `source_classes.COMPONENTS`; several that the words
-    # allow are joined by `|`. Empty for silence about a second component.
+    # Label: a key of `source_classes.CLASSES` or `source_classes.FIELD_KINDS`, or one of
+    # `source_classes.COMPONENTS`; alternatives are joined by `|`. Empty if the text mentions no
+    # second component.
     label: str = ""
-    # That this text would tell of a second component if there were one (`second` only)
+    # Probability that this text mentions an existing second component (`second` only)
     chance: float = 1.0
 
     def likelihood(self, truth: np.ndarray) -> np.ndarray:
@@ -61,11 +60,11 @@ class Summary:
     """Summary and its statements."""
 
     sections: Mapping[str, str]  # texts of any of `identity`, `spectrum`, `context`
-    # Every informative claim in them, once for each time it is made from a measurement of its own
+    # Informative claims in them, one for each separate measurement
     statements: tuple[Statement, ...]
     writer: str  # name of its writer, two joined by ` + `
     wrong: float  # chance that a text of this writer is mistaken
-    # Whether the literature took something else for the source. No reader knows.
+    # True if the text is about another source, which readers do not know.
     mistaken: bool = False
 
 
