@@ -83,9 +83,6 @@ def _holds_splits(folder: Path) -> bool:
     return any(any((folder / DATA_FOLDER).glob(f"{split}-*.parquet")) for split in SPLITS)
 
 
-# -- writing
-
-
 def write_dataset(
     folder: str | Path,
     splits: Mapping[str, Rows],
@@ -258,14 +255,13 @@ def _write_files(
 
 
 def _text_dim(splits: Mapping[str, Rows], domain: Domain) -> int | None:
-    text_dims = {text_dim_of(_schema(part), domain) for part in splits.values()}
+    text_dims = set()
+    for part in splits.values():
+        schema = part.features.arrow_schema if isinstance(part, Dataset) else part.schema
+        text_dims.add(text_dim_of(schema, domain))
     if len(text_dims) > 1:
         raise DatasetFolderError("only some splits have a 'text_embedding': embed all or none")
     return text_dims.pop() if text_dims else None
-
-
-def _schema(part: Rows) -> pa.Schema:
-    return part.features.arrow_schema if isinstance(part, Dataset) else part.schema
 
 
 def _tables(part: Rows) -> Iterator[pa.Table]:
@@ -292,9 +288,6 @@ def _check_groups(groups_of: Mapping[str, set[str]]) -> None:
                 f"group {min(shared)!r} is in {first!r} and in {second!r}: split over groups "
                 "(specclip_datasets.split_groups)"
             )
-
-
-# -- reading
 
 
 def read_dataset(folder: str | Path) -> tuple[DatasetDict, SpecCLIPDatasetInfo]:

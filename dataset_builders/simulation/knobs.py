@@ -16,26 +16,18 @@ from . import prose
 
 @dataclass(frozen=True)
 class Knobs:
-    """Settings of the simulation; recorded in the dataset.
+    """Settings of the simulation; recorded in the dataset."""
 
-    Attributes:
-        pairs: number of rows.
-        seed: of every draw.
-        faintest_counts: expected counts of the faintest sources of a field in an exposure as is
-            usual for it.
-        writers: names of the literature's writers (`prose.WRITERS`); all where empty. Those that
-            are unseen write for sources of `validation` and `test` only.
-        fits: share of the spectra with counts enough that the catalogue's four models are fitted
-            to; 1 as in the catalogue, fewer to save time.
-        held_out: share of the rows for `validation`, and for `test`.
-    """
-
-    pairs: int = 2000
-    seed: int = 0
+    pairs: int = 2000  # number of rows
+    seed: int = 0  # of all draws
+    # Expected counts of the faintest sources of a field in its usual exposure
     faintest_counts: float = 130.0
+    # Names of writers (`prose.WRITERS`), by default all. Unseen ones write for sources of
+    # `validation` and `test` only.
     writers: tuple[str, ...] = ()
+    # Fraction of the sufficiently bright spectra fitted with the catalogue's four models
     fits: float = 1.0
-    held_out: float = FRACTIONS["test"]
+    held_out: float = FRACTIONS["test"]  # share of the rows for `validation`, and for `test`
 
     def __post_init__(self) -> None:
         if self.pairs < 1:

@@ -79,10 +79,8 @@ def draw_spectra(
         values["first"][rows] = kind.first.kind
         values["shape"][rows] = kind.first.shape.draw(random, m)
         values["nh"][rows] = foreground_nh[rows] + local
-        values["abundance"][rows] = kind.abundance.draw(random, m)
-        values["redshift"][rows] = kind.redshift.draw(random, m)
-        values["covering"][rows] = kind.covering.draw(random, m)
-        values["line"][rows] = kind.line.draw(random, m)
+        for drawn in ("abundance", "redshift", "covering", "line"):
+            values[drawn][rows] = getattr(kind, drawn).draw(random, m)
         if kind.second is not None:
             has = random.random(m) < kind.second.chance
             values["second"][rows] = np.where(has, kind.second.kind, NONE)

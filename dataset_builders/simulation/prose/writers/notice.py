@@ -151,7 +151,8 @@ class _Source(SourceSlots):
         write = self._index if self.reporter.is_photon_index(quantity) else self._temperature
         return write(self.measured[quantity])
 
-    _shape, _shape2 = partialmethod(_fitted, "shape"), partialmethod(_fitted, "shape2")
+    _shape = partialmethod(_fitted, "shape")
+    _shape2 = partialmethod(_fitted, "shape2")
 
     def _index(self, measured: Measurement) -> str:
         text = self.reporter.decimal(measured, 1)

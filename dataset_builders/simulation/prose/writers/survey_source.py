@@ -247,7 +247,8 @@ class Source(SourceSlots):
     def _absorption(self, form: int) -> str:
         return self.word("nh", "absorption").split("/")[form]
 
-    _nh_adj, _nh_noun = partialmethod(_absorption, 0), partialmethod(_absorption, 1)
+    _nh_adj = partialmethod(_absorption, 0)
+    _nh_noun = partialmethod(_absorption, 1)
 
     def _hr(self) -> str:
         measured = self.measured["hardness"]
