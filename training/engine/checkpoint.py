@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from hf_specclip.errors import SpecCLIPError
-from hf_specclip.storage import atomic_folder, remove_partial, to_json, write_json
+from hf_specclip.storage import atomic_folder, to_json, write_json
 
 STATE_FILE = "state.json"
 TRAINING_FILE = "training.json"
@@ -98,10 +98,6 @@ class CheckpointFolder:
             check_identity(identity, self.identity, path)
             return TrainingState(step, tensors, content["values"])
         return None
-
-    def remove_partial(self) -> None:
-        """Remove half-written checkpoints of killed processes; only one process may call this."""
-        remove_partial(self.folder)
 
     def _steps(self) -> list[Path]:
         # Names hold the step with leading zeros.

@@ -76,10 +76,6 @@ class Run:
             self.say(f"   {line}")
         self.say(f"   {name}: {format_seconds(self.seconds[name])}")
 
-    def checkpoints(self, stage: str) -> Path:
-        """Return the folder of the checkpoints of a stage."""
-        return self.output / CHECKPOINTS / stage
-
 
 def text_parser(
     description: str, epilog: str = "", name: str | None = None

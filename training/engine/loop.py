@@ -10,7 +10,7 @@ import contextlib
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ from accelerate import Accelerator
 from tqdm.auto import tqdm
 
 from hf_specclip.errors import SpecCLIPError
+from hf_specclip.storage import remove_partial
 from specclip_training.engine.checkpoint import CheckpointFolder, TrainingState
 from specclip_training.engine.draws import Draws, Order, process_slice
 from specclip_training.engine.presets import StageSettings
@@ -100,9 +101,9 @@ class FitResult:
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return asdict(self)
+    def record(self, identity: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the record of finished work, which `read_record` reads."""
+        return {"identity": identity, "result": asdict(self)}
 
 
 def fit(
@@ -189,7 +190,7 @@ class _Training:
     def resume(self) -> None:
         """Continue from the newest checkpoint, if there is one."""
         if self.accelerator.is_main_process:
-            self.checkpoints.remove_partial()
+            remove_partial(self.checkpoints.folder)
         self.accelerator.wait_for_everyone()
         state = self.checkpoints.latest()
         if state is None:
@@ -308,7 +309,7 @@ class _Training:
             "average": gather_tensors(self.average.weights),
         }
         values = {
-            "result": self.result.to_dict(),
+            "result": asdict(self.result),
             "running": [self.train_loss.total, self.train_loss.count],
             "finished": finished,
             "processes": self.accelerator.num_processes,

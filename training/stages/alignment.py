@@ -28,7 +28,7 @@ from specclip_training.engine.checkpoint import (
     CheckpointFolder,
     fingerprint,
 )
-from specclip_training.engine.commands import Run
+from specclip_training.engine.commands import CHECKPOINTS, Run
 from specclip_training.engine.draws import Draws
 from specclip_training.engine.loop import FitResult, Task, TrainingError, fit
 from specclip_training.engine.presets import AlignSettings, Preset
@@ -228,12 +228,12 @@ def train_model(
         task,
         run.preset.align,
         seed=run.seed,
-        checkpoints=CheckpointFolder(run.checkpoints(STAGE), identity),
+        checkpoints=CheckpointFolder(run.output / CHECKPOINTS / STAGE, identity),
         max_steps=run.max_steps,
         trained=trained,
     )
     model.to(run.accelerator.device).eval()
-    save_model(run, target, task.embedder, {"identity": identity, "result": result.to_dict()})
+    save_model(run, target, task.embedder, result.record(identity))
     return result
 
 

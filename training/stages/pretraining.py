@@ -23,7 +23,7 @@ from specclip_training.engine.checkpoint import (
     CheckpointFolder,
     read_record,
 )
-from specclip_training.engine.commands import Run
+from specclip_training.engine.commands import CHECKPOINTS, Run
 from specclip_training.engine.draws import Draws
 from specclip_training.engine.loop import FitResult, Task, fit, map_rows
 from specclip_training.engine.presets import SpectrumSettings, StageSettings
@@ -96,14 +96,14 @@ def pretrain(run: Run, pairs: PairData) -> FitResult:
         SpectrumTask(model, extractor, pairs, run.preset.pretrain),
         run.preset.pretrain,
         seed=run.seed,
-        checkpoints=CheckpointFolder(run.checkpoints(STAGE), identity),
+        checkpoints=CheckpointFolder(run.output / CHECKPOINTS / STAGE, identity),
         max_steps=run.max_steps,
     )
     if run.is_main:
         with atomic_folder(target) as partial:
             model.save_pretrained(partial)
             extractor.save_pretrained(partial)
-            write_json(partial / TRAINING_FILE, {"identity": identity, "result": result.to_dict()})
+            write_json(partial / TRAINING_FILE, result.record(identity))
     run.accelerator.wait_for_everyone()
     return result
 

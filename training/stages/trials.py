@@ -49,7 +49,7 @@ def run_trial(
     trained: bool = False,
     keep_model: bool = False,
 ) -> None:
-    """Train a model as one trial, unless it is finished, and leave its figures on `validation`.
+    """Train a model as one trial, unless it is finished, and save its figures on `validation`.
 
     A trial that diverges is a result of the study, too: it is recorded and the study goes on.
 
@@ -59,7 +59,7 @@ def run_trial(
         trial: settings and seed.
         model, extractor, identity: of `stages.alignment.build`.
         trained: see `fit`.
-        keep_model: leave the model, too.
+        keep_model: save the model, too.
 
     Raises:
         CheckpointError: when the folder holds a trial of other settings, or cannot be read.
@@ -81,15 +81,9 @@ def run_trial(
     checkpoints = CheckpointFolder(folder / CHECKPOINTS / STAGE, identity)
     try:
         result = fit(
-            run.accelerator,
-            task,
-            settings,
-            seed=trial.seed,
-            checkpoints=checkpoints,
-            max_steps=run.max_steps,
-            progress=False,
-            trained=trained,
-        )
+            run.accelerator, task, settings, seed=trial.seed, checkpoints=checkpoints,
+            max_steps=run.max_steps, progress=False, trained=trained,
+        )  # fmt: skip
     except TrainingError as error:
         record["failed"] = str(error)
     else:
@@ -103,8 +97,7 @@ def run_trial(
                 texts = model.config.text_config
                 processor = SpecCLIPProcessor(extractor, None, texts.sections, texts.reads)
                 processor.save_pretrained(partial)
-                training = {"identity": identity, "result": result.to_dict()}
-                write_json(partial / TRAINING_FILE, training)
+                write_json(partial / TRAINING_FILE, result.record(identity))
         write_json(folder / METRICS, record)
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     run.accelerator.wait_for_everyone()
