@@ -234,7 +234,7 @@ def compare_retrieval(
                 name: {
                     **bootstrap.figure(sample.value, sample.draws),
                     "seeds": sample.seeds.tolist(),
-                    "chance": chance[name]["chance"] if name in chance else None,
+                    "chance": chance.get(name, {}).get("chance"),
                 }
                 for name, sample in by_metric.items()
             }
@@ -243,10 +243,9 @@ def compare_retrieval(
     }
     if "ideal" in first.ranks[direction]:
         # Ranks from 1 of queries with one right answer and no ties.
-        rank = first.ranks[direction]["ideal"]
-        ones = np.ones(len(rank), dtype=np.int64)
-        rows = np.arange(len(rank))
-        ranks[IDEAL] = [MatchRanks(rows, rank - 1.0, ones, ones, ones, reference.n_gallery)]
+        rank, ones = first.ranks[direction]["ideal"], np.ones(len(reference), np.int64)
+        above = (reference.query, rank - 1.0)
+        ranks[IDEAL] = [MatchRanks(*above, ones, ones, ones, reference.n_gallery)]
         ideal = sample_ranks(ranks[IDEAL], ks, bootstrap)
         result["ideal"] = {n: bootstrap.figure(each.value, each.draws) for n, each in ideal.items()}
     result["differences"] = {

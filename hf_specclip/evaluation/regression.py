@@ -144,10 +144,11 @@ def evaluate_coverage(
     bootstrap = _bootstrap(groups, len(truth), n_bootstrap)
     masks = {name: np.asarray(rows, bool) for name, rows in (by or {}).items()}
     # Column by column: each variable, then everything, then the subsets.
-    pairs = [(inside[:, c], known[:, c]) for c in range(len(variables))]
-    pairs.append((inside.sum(axis=1), known.sum(axis=1)))
-    pairs += [(inside.sum(axis=1) * m, known.sum(axis=1) * m) for m in masks.values()]
-    hits, total = (np.stack(columns, axis=1) for columns in zip(*pairs, strict=True))
+    rows = np.stack([np.ones(len(truth), bool), *masks.values()], axis=1)
+    hits, total = (
+        np.concatenate([entries, entries.sum(axis=1, keepdims=True) * rows], axis=1)
+        for entries in (inside, known)
+    )
     value, draws = bootstrap.ratios(hits, total)
 
     def figure(column: int) -> dict[str, Any] | None:
@@ -161,12 +162,12 @@ def evaluate_coverage(
             "holds": bool(near or entry["low"] <= nominal <= entry["high"]),
         }
 
-    count = len(variables)
+    overall = len(variables)
     return {
         "nominal": nominal,
-        "overall": figure(count),
-        "variables": {name: figure(c) for c, name in enumerate(variables)},
-        "by": {name: figure(count + 1 + i) for i, name in enumerate(masks)},
+        "overall": figure(overall),
+        "variables": {name: figure(column) for column, name in enumerate(variables)},
+        "by": {name: figure(column) for column, name in enumerate(masks, start=overall + 1)},
     }
 
 

@@ -108,15 +108,12 @@ class AlignTask(Task):
         return {**inputs, **texts, "text_ids": torch.from_numpy(ids)}
 
     def validate(self, accelerator: Accelerator) -> dict[str, float]:
-        """See `Task.validate`."""
-        return self.figures(self.embedded())
-
-    def figures(self, embedded: EmbeddedPairs) -> dict[str, float]:
-        """Measure `validation`.
+        """See `Task.validate`.
 
         The figures are over the writers that `train` has; those of `unseen …` are the means over
-        the other writers, each in a gallery of its own texts, and choose nothing.
+        the other writers, each in a gallery of its own texts, and select nothing.
         """
+        embedded = self.embedded()
         seen = embedded.subset(self.seen)
         figures = {"loss": self._loss(seen), **rank_figures(seen)}
         if others := [rank_figures(embedded.subset(rows)) for rows in self.unseen]:
