@@ -13,7 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from hf_specclip.classify.classifier import SourceClassifier
+from hf_specclip.classify.families import family_matrix, family_name
+from hf_specclip.describe.class_check import RECOVERED
 from hf_specclip.describe.describer import Describer
+from hf_specclip.literature.source_classes import find_class
 from hf_specclip.search.index import SpecCLIPIndex
 from hf_specclip.search.map import compute_map
 from specclip_datasets.simulation.instrument import nearest_epochs
@@ -57,6 +61,7 @@ def build_real_gallery(
     rows = [row for row, entry in enumerate(facts) if entry["model"] is not None]
     columns = {name: table[name].take(rows).to_numpy().astype(np.float32) for name in VALUES}
     points = np.zeros((len(rows), model.model.config.shared_dim), np.float32)
+    recovered: dict[int, bool] = {}
     place = {row: number for number, row in enumerate(rows)}
     for batch, spectra in reconstruct(facts, rows, np.random.default_rng(seed)):
         numbers = [place[row] for row in batch]
@@ -65,12 +70,16 @@ def build_real_gallery(
             unknown = np.isnan(values[numbers])
             guessed = predicted.get(name, values[numbers])
             values[numbers] = np.where(unknown, guessed, values[numbers])
+        recovered |= recovered_classes(model, batch, spectra, facts)
     # Positions on the map and neighbours are those of the points as they are stored.
     points = points.astype(np.float16).astype(np.float32)
     index = SpecCLIPIndex(
         [],
         np.zeros((0, points.shape[1]), np.float32),
-        spectra=[source_entry(facts[row]) for row in rows],
+        spectra=[
+            source_entry(facts[row]) | ({RECOVERED: recovered[row]} if row in recovered else {})
+            for row in rows
+        ],
         spectrum_embeddings=points,
         spectrum_columns={**columns, "map": compute_map(points, seed)},
         other_sources=[source_entry(entry) for row, entry in enumerate(facts) if row not in place],
@@ -84,6 +93,28 @@ def build_real_gallery(
     )
     index.save(output, compact=True)
     return index
+
+
+def recovered_classes(
+    model: Describer,
+    batch: list[int],
+    spectra: list[dict[str, Any]],
+    facts: list[dict[str, Any]],
+) -> dict[int, bool]:
+    """Return, for the rows of known class, whether a classifier trained on labels finds its family;
+    nothing for a model without one."""
+    if not isinstance(model.classes, SourceClassifier):
+        return {}
+    names, matrix = family_matrix(model.classes.classes)
+    shares = model.classes.predict(model.probe_inputs(spectra)) @ matrix
+    found = [names[best] for best in shares.argmax(axis=1)]
+    # A question mark denotes a class that was inferred from X-ray properties.
+    known = {row: facts[row]["class"] for row in batch if find_class(facts[row]["class"] or "?")}
+    return {
+        row: family_name(known[row]) == family
+        for row, family in zip(batch, found, strict=True)
+        if row in known and not known[row].endswith("?")
+    }
 
 
 def reconstruct(

@@ -95,7 +95,8 @@ def bundle(run: Run, target: Path, check: Path) -> dict[str, Any]:
         encoder = Describer.from_pretrained(folder, parts=())
         tables = [reps[split].table for split in ("train", "validation")]
         fit_classifier(encoder, *tables, seed=run.seed).save_pretrained(folder)
-        gallery = build_real_gallery(encoder, folder / GALLERY_FOLDER)
+        classified = Describer.from_pretrained(folder, parts=("classes",))
+        gallery = build_real_gallery(classified, folder / GALLERY_FOLDER)
         card = _card(run, pairs, reps, folder, check)
         card["gallery"] = gallery_record(gallery)
         write_json(folder / BUNDLED_CARD, card)
@@ -121,6 +122,9 @@ def classify(run: Run, target: Path, check: Path) -> dict[str, Any]:
         encoder = Describer.from_pretrained(target, parts=())
         classifier = fit_classifier(encoder, train, held, seed=run.seed)
         classifier.save_pretrained(target)
+        build_real_gallery(
+            Describer.from_pretrained(target, parts=("classes",)), target / GALLERY_FOLDER
+        )
         bundled = Describer.from_pretrained(target, parts=("moe", "outliers", "classes"))
         rows = held.take(_sample(len(held), MEASURED_ROWS, card["training"]["seed"]))
         measured = measure(bundled, measured_columns(rows), card["guess"])

@@ -203,6 +203,12 @@ def _class_section(classes: Mapping[str, Any]) -> Section:
             f"Of {differ['sources']:,} typed sources with several detections {differ['share']:.0%} "
             "have more than one type: such types are guesses from X-ray properties, no truth."
         ))  # fmt: skip
+    stands_out = classes["labelled"]["stands_out"]
+    if (in_field := stands_out.get("share_in_field")) is not None:
+        blocks.append(Paragraph(
+            f"A class stands out for {stands_out['share']:.0%} of the labelled sources, and for "
+            f"{in_field:.0%} where the gallery sources of their fields are considered."
+        ))  # fmt: skip
     head = ["sources: answers", "n", "balanced accuracy", "accuracy", "majority",
             "arXiv 2510.14102", "right"]  # fmt: skip
     return Section("Classes of real sources", [Table(head, rows), *blocks])
@@ -245,7 +251,9 @@ def options() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command."""
     given = options().parse_args(arguments)
-    describer = Describer.from_pretrained(given.model, parts=("moe", "classes", "outliers"))
+    describer = Describer.from_pretrained(
+        given.model, parts=("index", "moe", "classes", "outliers")
+    )
     others = dict(item.partition("=")[::2] for item in given.compare)
     rows = load_rows(given.dataset)
     if given.calibrate:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..classify.classifier import SourceClassifier
-from ..classify.families import group_by_family, rank_classes
+from ..classify.families import rank_classes
 from ..classify.probe import SpecCLIPProbe, load_probes
 from ..classify.zero_shot import ZeroShotClasses
 from ..models.trained_run import find_run
 from ..search.index import GALLERY_FOLDER, Hit, IndexFilter, SpecCLIPIndex
+from .class_check import check_class
 from .description import Description, LiteratureHit, OutlierScore, SimilarSource, Variable
 from .hits import literature_hit, papers_of_source, similar_source
 from .inputs import SpectrumInput, find_source, read_input, stored_spectrum
@@ -410,6 +411,7 @@ class Describer:
             at_position = [] if simulated else hits_at_position(self.index, facts)
             counterparts = [str(hit.entry.get("source_name")) for hit, _ in at_position]
             near = nearest_per_source(neighbours[row], top_k, counterparts)
+            stands_out, class_notes = check_class(self.classes, classes[row], self.index, facts)
             description = Description(
                 file=label,
                 source=facts,
@@ -418,23 +420,18 @@ class Describer:
                 at_position=tuple(similar_source(hit, None, gap) for hit, gap in at_position),
                 similar=tuple(self._similar_sources(near)),
                 classes=classes[row],
-                class_stands_out=self._stands_out(classes[row]),
+                class_stands_out=stands_out,
                 variables=variables[row],
                 outlier=outliers[row],
                 probes=tuple(answers[row] for answers in probe_answers),
                 map_position=map_position(self.index, neighbours[row]),
-                notes=tuple(self._notes(spectrum, facts)),
+                notes=(*self._notes(spectrum, facts), *class_notes),
                 gallery=gallery,
                 spectrum=spectrum,
                 links={} if simulated and spectrum.path is None else position_links(facts),
                 limitations=find_limitations(spectrum, facts, needs_area=self._needs_area),
             )
             yield description.within_limits()
-
-    def _stands_out(self, classes: Mapping[str, float]) -> bool:
-        if self.classes is None:
-            return False
-        return group_by_family(classes)[0].probability >= self.classes.least_probability
 
     def _variables(
         self, batch: list[SpectrumInput], representations: Representations

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hf_specclip.classify.families import family_name
+from hf_specclip.classify.families import family_name, rank_classes
+from hf_specclip.describe.class_check import check_class
 from hf_specclip.evaluation import GroupBootstrap
 from hf_specclip.evaluation.latent_probes import balanced_accuracy
 from hf_specclip.evaluation.roc import weighted_figure
@@ -248,9 +249,30 @@ def measure_labelled(describer: Any, rows: RealRows, n_bootstrap: int) -> dict[s
     truth = np.array([family_name(labels[row]) for row in chosen], dtype=object)
     spectra = {name: values[chosen[judged]] for name, values in rows.spectra.items()}
     ratios = np.stack([rows.targets[name][chosen] for name in RATIOS], axis=1)
-    return _families(describer, spectra, truth[judged], n_bootstrap) | {
-        "probe": probe_answers(ratios, truth, judged, n_bootstrap)
-    }
+    result = _families(describer, spectra, truth[judged], n_bootstrap)
+    result["probe"] = probe_answers(ratios, truth, judged, n_bootstrap)
+    if describer.index is not None:
+        result["stands_out"]["share_in_field"] = _stand_out_in_field(
+            describer, spectra, rows.names[chosen[judged]]
+        )
+    return result
+
+
+def _stand_out_in_field(
+    describer: Any, spectra: Mapping[str, np.ndarray], names: np.ndarray
+) -> float:
+    """Return the share of sources whose class stands out also where the gallery sources of the
+    same field are considered, as `describe` does."""
+    places = {entry["source_name"]: entry for entry in describer.index.spectra.entries}
+    probabilities, labels = _probabilities(describer, spectra)
+    return float(
+        np.mean(
+            [
+                check_class(describer.classes, ranked, describer.index, places.get(name, {}))[0]
+                for ranked, name in zip(rank_classes(labels, probabilities), names, strict=True)
+            ]
+        )
+    )
 
 
 def _families(
