@@ -225,8 +225,7 @@ def _integer_counts(counts: ArrayLike) -> NDArray[np.int64]:
 def _crossed_edges(
     highs: NDArray[Any], edges: NDArray[Any], first: NDArray[Any]
 ) -> list[NDArray[np.float64]]:
-    """Return the first, second… edge above which counts of each channel may lie, infinite where
-    none.
+    """Return the first, second… edge that counts of each channel may lie above, else infinity.
 
     An edge at the top of a channel is one: energies are rounded.
     """
@@ -266,9 +265,7 @@ def _uniform(begin: NDArray[np.uint64]) -> NDArray[np.float64]:
 
 
 def _mix(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Apply the finaliser of SplitMix64 (Steele, Lea & Flood 2014); integers wrap around by
-    design.
-    """
+    """Apply the finaliser of SplitMix64 (Steele, Lea & Flood 2014); integers wrap around."""
     bits = (bits ^ (bits >> np.uint64(30))) * _MIX_1
     bits = (bits ^ (bits >> np.uint64(27))) * _MIX_2
     return bits ^ (bits >> np.uint64(31))

@@ -72,8 +72,7 @@ def phabs(
         Transmission between 0 and 1, S + (n,).
 
     Raises:
-        ValueError: for bad edges, a negative column, an unknown cross-section, or a redshift of −1
-            and below.
+        ValueError: for bad edges, N_H < 0, an unknown cross-section, or z ≤ −1.
     """
     grid = check_edges(edges)
     check_parameters(not_negative=[("nh_1e22", nh_1e22)], redshift=redshift)

@@ -39,8 +39,7 @@ def bremsstrahlung(
         Photons/cm²/s per bin, S + (n,). The integral over the bin is a Gauss–Legendre rule.
 
     Raises:
-        ValueError: for bad edges, a temperature that is not positive, negative helium, or a
-            redshift of −1 and below.
+        ValueError: for bad edges, kT ≤ 0, negative helium, or z ≤ −1.
     """
     grid = check_edges(edges)
     check_parameters(positive=[("kt", kt)], not_negative=[("helium", helium)], redshift=redshift)

@@ -27,8 +27,7 @@ def power_law(
         Photons/cm²/s per bin, S + (n,).
 
     Raises:
-        ValueError: for edges that do not rise from a positive energy, an index that is not finite,
-            or a redshift of −1 and below.
+        ValueError: for edges that do not rise from above 0, an infinite index, or z ≤ −1.
     """
     grid = check_edges(edges)
     check_parameters(finite=[("photon_index", photon_index)], redshift=redshift)
@@ -54,8 +53,7 @@ def cutoff_power_law(
     *,
     redshift: ArrayLike = 0.0,
 ) -> Array:
-    """Return a power law with exponential cut-off, `norm` · E^(−Γ) exp(−E/E_c) (XSPEC's
-    `cutoffpl`).
+    """Return a cut-off power law, `norm` · E^(−Γ) exp(−E/E_c) (XSPEC's `cutoffpl`).
 
     Args:
         edges: bin edges (n + 1,), keV.
@@ -69,8 +67,7 @@ def cutoff_power_law(
         1e-6 up to 20 E_c.
 
     Raises:
-        ValueError: for bad edges, an index that is not finite, a cut-off that is not positive, or a
-            redshift of −1 and below.
+        ValueError: for bad edges, an infinite index, E_c ≤ 0, or z ≤ −1.
     """
     grid = check_edges(edges)
     check_parameters(

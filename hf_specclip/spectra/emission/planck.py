@@ -36,8 +36,7 @@ def black_body(
         Photons/cm²/s per bin, S + (n,).
 
     Raises:
-        ValueError: for bad edges, a temperature that is not positive, or a redshift of −1 and
-            below.
+        ValueError: for bad edges, kT ≤ 0, or z ≤ −1.
     """
     grid = check_edges(edges)
     check_parameters(positive=[("kt", kt)], redshift=redshift)
@@ -57,8 +56,7 @@ def black_body(
 def disk_black_body(
     edges: ArrayLike, kt: ArrayLike, norm: ArrayLike = 1.0, *, redshift: ArrayLike = 0.0
 ) -> Array:
-    """Return a disc of black-body rings, T ∝ r^(−3/4) (Mitsuda et al. 1984, PASJ 36, 741;
-    `diskbb`).
+    """Return a disc black body, XSPEC's `diskbb` (T ∝ r^(−3/4); Mitsuda et al. 1984, PASJ 36, 741).
 
     Photons/cm²/s/keV are 2.768e-3 · `norm` · E² ∫₀¹ x^(−11/3) / (exp(E/(x kT)) − 1) dx, that is, a
     disc with no outer edge.
@@ -73,8 +71,7 @@ def disk_black_body(
         Photons/cm²/s per bin, S + (n,). The integral over the bin is a Gauss–Legendre rule.
 
     Raises:
-        ValueError: for bad edges, a temperature that is not positive, or a redshift of −1 and
-            below.
+        ValueError: for bad edges, kT ≤ 0, or z ≤ −1.
     """
     grid = check_edges(edges)
     check_parameters(positive=[("kt", kt)], redshift=redshift)
@@ -136,9 +133,7 @@ def _log_disk(y: Array) -> Array:
 
 @cache
 def _disk_table() -> Array:
-    """Tabulate ln of eʸ ∫ t^(5/3) / (eᵗ − 1) dt from y to ∞, with t = y/x of the disc's
-    integral.
-    """
+    """Tabulate ln of eʸ ∫ t^(5/3) / (eᵗ − 1) dt from y to ∞; t is y/x of the disc's integral."""
     n_nodes = round((_DISK_RANGE[1] - _DISK_RANGE[0]) / _DISK_STEP) + 1
     y = np.exp(np.linspace(*_DISK_RANGE, n_nodes))[:, None]
     # Trapezoidal rule in ln(t − y), which converges exponentially.

@@ -34,8 +34,7 @@ def thermal_plasma(
         Photons/cm²/s per bin, S + (n,).
 
     Raises:
-        ValueError: for bad edges, a temperature outside the table, a negative abundance, or a
-            redshift of −1 and below.
+        ValueError: for bad edges, kT outside the table, a negative abundance, or z ≤ −1.
     """
     grid = check_edges(edges)
     check_parameters(not_negative=[("abundance", abundance)], redshift=redshift)

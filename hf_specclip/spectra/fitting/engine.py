@@ -182,9 +182,7 @@ class SpectraBatch:
         return SpectraBatch(self.response[rows], self.statistic.take(rows), self.components, area)
 
     def fold(self, photons: Tensor) -> Tensor:
-        """Fold (B, K, n) photons/cm²/s, or (K, n) the same for all spectra, into (B, K, G)
-        counts.
-        """
+        """Fold (B, K, n) photons/cm²/s, or (K, n) for all spectra, into (B, K, G) counts."""
         if self.area is not None:
             photons = photons * self.area[:, None]
         if self.components is not None:

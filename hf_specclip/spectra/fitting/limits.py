@@ -20,8 +20,7 @@ _SIGN = torch.tensor([-1.0, 1.0, -1.0, 1.0], dtype=torch.float64)
 
 
 def limits(batch: SpectraBatch, model: TabulatedModel, best: Minimum) -> tuple[Tensor, Minimum]:
-    """Return one-parameter 68.3 % limits, where the profiled statistic has risen by 1 (Avni 1976,
-    ApJ 210, 642).
+    """Return 68.3 % limits, where the profiled statistic has risen by 1 (Avni 1976, ApJ 210, 642).
 
     Args:
         batch: B spectra.

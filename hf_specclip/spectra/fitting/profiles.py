@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import product
 
 import numpy as np
@@ -103,32 +103,21 @@ class SumOfComponents:
         value, slope, curvature = self.batch.statistic.terms(scaled[:, 0].sum(0)[None, None])
         jacobian = torch.cat([scaled[:, 1], scaled[:, 2].sum(0)[None], unit[:, 0]])
         weighted = jacobian * curvature[0]
-        return (
-            float(value[0, 0]),
-            (jacobian @ slope[0, 0]).numpy(),
-            (weighted @ jacobian.T).numpy(),
-        )
+        gradient, bend = jacobian @ slope[0, 0], weighted @ jacobian.T
+        return float(value[0, 0]), gradient.numpy(), bend.numpy()
 
-    def norm(self, component: int) -> Quantity:
-        """Return the logarithm of a component's normalisation."""
+    def norm(self, component: int, point: Coordinates) -> tuple[float, NDArray]:
+        """Return the logarithm of a component's normalisation, and its slope (a `Quantity`)."""
+        n, (_, sums, shift) = len(self.models), self.unit_at(component, point)
+        counts, slope = float(point[n + 1 + component]), np.zeros(len(point))
+        slope[component] = -float(sums[0, 1] / sums[0, 0])
+        slope[n] = -float(sums[0, 2] / sums[0, 0])
+        slope[n + 1 + component] = 1.0 / counts
+        return np.log(counts / float(sums[0, 0])) - float(shift[0]), slope
 
-        n = len(self.models)
-
-        def quantity(point: Coordinates) -> tuple[float, NDArray]:
-            _, sums, shift = self.unit_at(component, point)
-            counts, slope = float(point[n + 1 + component]), np.zeros(len(point))
-            slope[component] = -float(sums[0, 1] / sums[0, 0])
-            slope[n] = -float(sums[0, 2] / sums[0, 0])
-            slope[n + 1 + component] = 1.0 / counts
-            return np.log(counts / float(sums[0, 0])) - float(shift[0]), slope
-
-        return quantity
-
-    def coordinate(self, index: int) -> Quantity:
-        """Return a shape or the column itself."""
-        slope = np.zeros(len(self.lower))
-        slope[index] = 1.0
-        return lambda point: (float(point[index]), slope)
+    def coordinate(self, index: int, point: Coordinates) -> tuple[float, NDArray]:
+        """Return a shape or the column itself, and its slope (a `Quantity`)."""
+        return float(point[index]), np.eye(len(point))[index]
 
     def starts(self) -> list[Coordinates]:
         """Return the most promising points of a coarse grid, each of another column or share."""
@@ -158,44 +147,28 @@ class SumOfComponents:
         return [point for _, point in best[:_STARTS]]
 
 
-class BandFluxes:
-    """Energy fluxes of a sum in bands.
+def band_fluxes(components: SumOfComponents, low: float, high: float) -> tuple[Quantity, Quantity]:
+    """Return ln of the flux at low–high keV, erg/cm²/s: at Earth, and without the absorbing gas."""
+    edges = np.geomspace(low, high, int(np.ceil(np.log(high / low) / _FLUX_STEP)) + 1)
+    energy = torch.from_numpy(ERG_PER_KEV * (edges[1:] + edges[:-1]) / 2)
+    models = [TabulatedModel(definition, edges) for definition in components.definitions]
+    n = len(models)
 
-    Args:
-        components: the sum.
-        bands: keV.
-    """
+    def quantity(absorbed: bool, point: Coordinates) -> tuple[float, NDArray]:
+        slope, total = np.zeros(len(point)), 0.0
+        for k, model in enumerate(models):
+            log_norm, norm_slope = components.norm(k, point)
+            at = torch.tensor([[point[k], point[n] if absorbed else 0.0]], dtype=torch.float64)
+            photons, shift = model.photons(at)
+            flux, by_shape, by_column = (photons[0] @ energy).tolist()
+            factor = float(np.exp(log_norm + float(shift[0])))
+            total += factor * flux
+            slope += factor * flux * norm_slope
+            slope[k] += factor * by_shape
+            slope[n] += factor * by_column if absorbed else 0.0
+        return float(np.log(total)), slope / total
 
-    def __init__(self, components: SumOfComponents, bands: Sequence[tuple[float, float]]) -> None:
-        self.components = components
-        self._grids = []
-        for low, high in bands:
-            edges = np.geomspace(low, high, int(np.ceil(np.log(high / low) / _FLUX_STEP)) + 1)
-            energy = torch.from_numpy(ERG_PER_KEV * (edges[1:] + edges[:-1]) / 2)
-            models = [TabulatedModel(each, edges) for each in components.definitions]
-            self._grids.append((models, energy))
-
-    def quantity(self, band: int, absorbed: bool) -> Quantity:
-        """Return the logarithm of the flux in a band, erg/cm²/s, at Earth or without the gas."""
-        models, energy = self._grids[band]
-
-        def quantity(point: Coordinates) -> tuple[float, NDArray]:
-            n = len(models)
-            slope, total = np.zeros(len(point)), 0.0
-            for k, model in enumerate(models):
-                log_norm, norm_slope = self.components.norm(k)(point)
-                column = point[n] if absorbed else 0.0
-                at = torch.tensor([[point[k], column]], dtype=torch.float64)
-                photons, shift = model.photons(at)
-                flux, by_shape, by_column = (photons[0] @ energy).tolist()
-                factor = float(np.exp(log_norm + float(shift[0])))
-                total += factor * flux
-                slope += factor * flux * norm_slope
-                slope[k] += factor * by_shape
-                slope[n] += factor * by_column if absorbed else 0.0
-            return float(np.log(total)), slope / total
-
-        return quantity
+    return partial(quantity, True), partial(quantity, False)
 
 
 @dataclass(frozen=True)

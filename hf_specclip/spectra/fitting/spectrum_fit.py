@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,10 @@ from .groups import noticed_channels
 from .models import COLUMN_UNIT, LARGEST_COLUMN, MODELS, column_from_internal, column_to_internal
 from .noticed import NoticedCounts, arrays_of, label_of, require_response
 from .profiles import (
-    BandFluxes,
     Coordinates,
     Quantity,
     SumOfComponents,
+    band_fluxes,
     limits_of,
     minimise_from,
 )
@@ -170,10 +171,8 @@ class _SharedCounts:
         units = parameter_units(name)
         n_free = len(units) - (nh is not None)
         if fitted is None and self.n_groups <= n_free:
-            return ModelFit(
-                name,
-                reason=f"{self.n_groups} groups leave no degree of freedom for {n_free} parameters",
-            )
+            reason = f"{self.n_groups} groups leave no degree of freedom for {n_free} parameters"
+            return ModelFit(name, reason=reason)
         starts = components.starts() if fitted is None else [_coordinates(components, fitted)]
         best, floor = min(
             (minimise_from(components, start)[:2] for start in starts), key=lambda item: item[1]
@@ -194,20 +193,19 @@ class _SharedCounts:
         n = len(definitions)
         for k, (definition, shape, norm) in enumerate(components_of(name)):
             parameters[shape] = known.get(shape) or parameter(
-                components.coordinate(k), definition.to_shape, units[shape]
+                partial(components.coordinate, k), definition.to_shape, units[shape]
             )
-            parameters[norm] = parameter(components.norm(k), np.exp, units[norm])
+            parameters[norm] = parameter(partial(components.norm, k), np.exp, units[norm])
             if fitted is not None:
                 parameters[norm] = replace(parameters[norm], value=known[norm].value)
         if nh is None:
             parameters["nh"] = known.get("nh") or parameter(
-                components.coordinate(n),
+                partial(components.coordinate, n),
                 lambda value: COLUMN_UNIT * column_from_internal(value),
                 units["nh"],
             )
         else:
             parameters["nh"] = FittedParameter(nh, None, None, units["nh"], fixed=True)
-        fluxes = BandFluxes(components, bands)
         return ModelFit(
             name,
             {short: parameters[short] for short in units},
@@ -218,10 +216,12 @@ class _SharedCounts:
             fluxes=tuple(
                 BandFlux(
                     (float(low), float(high)),
-                    parameter(fluxes.quantity(number, True), np.exp, FLUX_UNIT),
-                    parameter(fluxes.quantity(number, False), np.exp, FLUX_UNIT),
+                    *(
+                        parameter(each, np.exp, FLUX_UNIT)
+                        for each in band_fluxes(components, low, high)
+                    ),
                 )
-                for number, (low, high) in enumerate(bands)
+                for low, high in bands
             ),
             warnings=tuple(
                 f"{part} has no counts: the other component alone fits as well"

@@ -31,10 +31,10 @@ class Header:
     def __init__(self, cards: list[str], path: str, name: str) -> None:
         self._cards = cards
         self._path, self._name = path, name
-        self._index: dict[str, int] = {}
         self._values: dict[str, Any] = {}
-        for number, card in enumerate(cards):
-            self._index.setdefault(card[:8].rstrip().upper(), number)
+        # Of cards with the same keyword the first counts.
+        numbers = range(len(cards) - 1, -1, -1)
+        self._index = {cards[number][:8].rstrip().upper(): number for number in numbers}
 
     def __contains__(self, key: str) -> bool:
         return key in self._index
@@ -45,7 +45,7 @@ class Header:
         Raises SpectrumFileError for a card that is not FITS.
         """
         if key not in self._values:
-            self._values[key] = self._parse(key) if key in self else None
+            self._values[key] = self._parse(key) if key in self._index else None
         return self._values[key]
 
     def _parse(self, key: str) -> Any:
@@ -79,6 +79,8 @@ class Header:
         value = _as_number(self.get(key))
         if value is None:
             return default
+        if type(value) is int and abs(value) < 2**63:
+            return value
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1:
             raise self._bad(key, f"must be a whole number, not {value!r}")
         if not -(2**63) <= value < 2**63:

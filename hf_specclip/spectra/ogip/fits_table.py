@@ -314,9 +314,8 @@ class Table:
     def _scaled(self, spec: _Column, values: NDArray[Any]) -> NDArray[Any]:
         """Apply native byte order, TSCAL, TZERO and TNULL."""
         scale = self.header.number(f"TSCAL{spec.number}", 1.0)
-        zero = self.header.number(f"TZERO{spec.number}", 0.0)
+        zero = self.header.number(f"TZERO{spec.number}") or 0.0
         assert scale is not None
-        assert zero is not None
         null = self.header.integer(f"TNULL{spec.number}")
         native = values.astype(values.dtype.newbyteorder("="), copy=False)
         missing = native == null if null is not None and native.dtype.kind in "iu" else None

@@ -254,9 +254,7 @@ def own_errors(raw: RawSpectrum) -> NDArray[np.float64] | None:
 def _per_row(
     table: Table, row: int | None, name: str, default: float | None
 ) -> float | NDArray[np.float64] | None:
-    """Return a quantity that is a keyword, a column per channel (type I), or one per spectrum
-    (II).
-    """
+    """Return a keyword, a column per channel (type I), or one value per spectrum (type II)."""
     if name not in table or table.is_text(name):
         table.header.require_value(name)
         return table.header.number(name, default)
@@ -337,9 +335,7 @@ def _wavelengths(
 
 
 def _order(raw: RawSpectrum) -> str | None:
-    """Return arm and order of a dispersed spectrum; None for the zeroth order and without a
-    grating.
-    """
+    """Return arm and order of a dispersed spectrum, None for others."""
     part, order = (_whole_number(raw, name) for name in ("TG_PART", "TG_M"))
     if order is None:
         order = _whole_number(raw, "RFLORDER")
@@ -367,9 +363,7 @@ def _whole_number(raw: RawSpectrum, name: str) -> int | None:
 
 
 def background_columns(raw: RawSpectrum) -> RawSpectrum | None:
-    """Read the background that CIAO puts beside grating spectra: strips above and below the
-    source.
-    """
+    """Read the background beside a grating spectrum: CIAO's strips above and below it."""
     table = raw.table
     strips = [
         (counts, scale)

@@ -327,9 +327,7 @@ class _Assembler:
         return self._once(read_raw, *entries[number], True)
 
     def _background_hdu(self, raw: RawSpectrum) -> RawSpectrum | None:
-        """Find a background in the same file; where there are several, the next after the
-        source.
-        """
+        """Find a background in the same file: the next after the source, or the first."""
         tables = [t for t in self.file.tables if is_background(t) and t.hduclas(1) == "SPECTRUM"]
         tables = [t for t in tables if t.index > raw.table.index] or tables
         if not tables:
@@ -367,9 +365,7 @@ class _Assembler:
     def _energies(
         self, raw: RawSpectrum, rmf: RedistributionMatrix | None, instrument: Instrument
     ) -> tuple[NDArray[np.int64], NDArray[np.float64] | None, str]:
-        """Return channel numbers in the file's order, their edges in that order (None where
-        unknown), and their origin.
-        """
+        """Return channel numbers and edges (or None) in the file's order, and their origin."""
         if rmf is not None:
             numbers = rmf.channels
             if numbers is None:  # made in memory: its channels are the spectrum's
