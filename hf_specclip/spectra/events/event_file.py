@@ -75,10 +75,9 @@ class EventFile:
         self.notes: list[str] = []
         tables = [t for t in self.file.tables if t.name == "EVENTS"]
         if not tables:
-            raise SpectrumFileError(
-                f"holds no EVENTS extension, only {self.file.contents()}",
-                path=self.file.path,
-                mend="give the cleaned event list of the archive (…_evt2.fits, *EVLI*, *_cl.evt)",
+            mend = "give the cleaned event list of the archive (…_evt2.fits, *EVLI*, *_cl.evt)"
+            raise self.file.error(
+                f"holds no EVENTS extension, only {self.file.contents()}", mend=mend
             )
         self.table: Table = tables[0]
         self.header = self.table.header

@@ -373,7 +373,7 @@ class FitsFile:
         position, index = 0, 0
         while index == 0 or position < len(self.data):
             if index >= MAX_HDUS:
-                raise self._error(f"more than {MAX_HDUS} HDUs")
+                raise self.error(f"more than {MAX_HDUS} HDUs")
             position = self._read_hdu(position, index)
             index += 1
 
@@ -381,27 +381,28 @@ class FitsFile:
         """Return the numbers and names of the tables, for messages."""
         return ", ".join(f"{t.index}:{t.name or '?'}" for t in self.tables) or "no tables"
 
-    def _error(self, problem: str, *, mend: str = TRUNCATED) -> SpectrumFileError:
+    def error(self, problem: str, *, mend: str = TRUNCATED) -> SpectrumFileError:
+        """Return an error that names the file."""
         return SpectrumFileError(problem, path=self.path, mend=mend)
 
     def _read_hdu(self, position: int, index: int) -> int:
         first = self.data[position : position + 10]
         if first != (b"XTENSION= " if index else b"SIMPLE  = "):
             if index == 0:
-                raise self._error("is not a FITS file", mend="give a PHA, ARF, RMF or event file")
+                raise self.error("is not a FITS file", mend="give a PHA, ARF, RMF or event file")
             chunks = range(position, len(self.data), _CHUNK)
             if not any(self.data[at : at + _CHUNK].strip(b" \0") for at in chunks):
                 return len(self.data)  # padding some writers leave at the end
-            raise self._error(f"HDU {index} does not begin with a FITS header")
+            raise self.error(f"HDU {index} does not begin with a FITS header")
         last = position + (MAX_HEADER_BLOCKS - self._header_blocks) * _BLOCK
         end = self.data.find(_END, position, last)
         while end >= 0 and (end - position) % CARD:
             end = self.data.find(_END, end + 1, last)
         data_start = position + ((end - position) // _BLOCK + 1) * _BLOCK
         if end < 0 and last <= len(self.data):
-            raise self._error(f"headers of more than {MAX_HEADER_BLOCKS:,} blocks")
+            raise self.error(f"headers of more than {MAX_HEADER_BLOCKS:,} blocks")
         if end < 0 or data_start > len(self.data):
-            raise self._error(f"the header of HDU {index} has no end")
+            raise self.error(f"the header of HDU {index} has no end")
         self._header_blocks += (data_start - position) // _BLOCK
         text = self.data[position:end].decode("latin-1")
         cards = [text[at : at + CARD] for at in range(0, len(text), CARD)]
@@ -409,28 +410,26 @@ class FitsFile:
 
         axes = header.integer("NAXIS", 0) or 0
         if not 0 <= axes <= 999:
-            raise self._error(f"NAXIS = {axes} in HDU {index}")
+            raise self.error(f"NAXIS = {axes} in HDU {index}")
         size = 1 if axes else 0
         for axis in range(1, axes + 1):
             length = header.integer(f"NAXIS{axis}")
             if length is None or length < 0:
-                raise self._error(f"NAXIS{axis} = {length} in HDU {index}")
+                raise self.error(f"NAXIS{axis} = {length} in HDU {index}")
             size *= length
         extra, groups = header.integer("PCOUNT", 0) or 0, header.integer("GCOUNT", 1)
         bits = header.integer("BITPIX", 8)
         if extra < 0 or groups != 1 or bits not in (8, 16, 32, 64, -32, -64):
-            raise self._error(
-                f"PCOUNT = {extra}, GCOUNT = {groups}, BITPIX = {bits} in HDU {index}"
-            )
+            raise self.error(f"PCOUNT = {extra}, GCOUNT = {groups}, BITPIX = {bits} in HDU {index}")
         size = (size + extra) * abs(bits) // 8
         if size > len(self.data) - data_start:
             there = max(len(self.data) - data_start, 0)
-            raise self._error(f"HDU {index} declares {size:,} bytes of data, {there:,} are there")
+            raise self.error(f"HDU {index} declares {size:,} bytes of data, {there:,} are there")
         if index == 0:
             self.primary = header
         elif header.text("XTENSION") in ("BINTABLE", "A3DTABLE"):
             if axes != 2 or bits != 8:
-                raise self._error(f"HDU {index} is not a binary table")
+                raise self.error(f"HDU {index} is not a binary table")
             self.tables.append(Table(self, index, header, data_start, data_start + size))
         end_of_data = data_start + -(-size // _BLOCK) * _BLOCK
         self.hdus.append((header, position, data_start, end_of_data))

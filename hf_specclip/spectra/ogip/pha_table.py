@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..instruments import DISPERSED
 from ..spectrum import has_usual_errors
-from .errors import NoCountsError, SpectrumFileError
+from .errors import NoCountsError
 from .fits_table import FitsFile, Table
 from .responses import MAX_CHANNELS
 
@@ -93,11 +93,8 @@ def spectra_in(file: FitsFile) -> list[tuple[Table, int | None]]:
         t for t in file.tables if "CHANNEL" in t and ("COUNTS" in t or "RATE" in t)
     ]
     if not tables:
-        raise SpectrumFileError(
-            f"holds no SPECTRUM extension, only {file.contents()}",
-            path=file.path,
-            mend="give a PHA file; responses go to arf= and rmf=",
-        )
+        mend = "give a PHA file; responses go to arf= and rmf="
+        raise file.error(f"holds no SPECTRUM extension, only {file.contents()}", mend=mend)
     sources = [t for t in tables if not is_background(t)] or tables
     entries = rows_of(sources)
     if not entries:
@@ -114,10 +111,8 @@ def rows_of(tables: list[Table]) -> list[tuple[Table, int | None]]:
             continue
         values = max(table.n_values(name) for name in _PER_CHANNEL if name in table)
         if table.n_rows > MAX_SPECTRA or values > MAX_VALUES:
-            raise table.error(
-                f"{table.n_rows:,} spectra of {values // table.n_rows:,} channels are too many",
-                mend="split the file",
-            )
+            problem = f"{table.n_rows:,} spectra of {values // table.n_rows:,} channels"
+            raise table.error(f"{problem} are too many", mend="split the file")
         entries += [(table, row) for row in range(table.n_rows)]
     return entries
 
@@ -393,10 +388,10 @@ def background_columns(raw: RawSpectrum) -> RawSpectrum | None:
     )
 
 
-def basename(name: str) -> str:
-    """Return the last part of a name in a header, with the extension it points to, if any."""
+def side_file(name: str) -> tuple[str, str | None]:
+    """Split a file name in a header as `split_pointer` does, without its folders."""
     name, pointer = split_pointer(name)
-    return re.split(r"[/\\]", name)[-1].strip() + (pointer or "")
+    return re.split(r"[/\\]", name)[-1].strip(), pointer
 
 
 def split_pointer(name: str) -> tuple[str, str | None]:

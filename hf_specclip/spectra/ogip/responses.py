@@ -110,11 +110,8 @@ def _tables(
     found = found or [t for t in file.tables if all(name in t for name in columns)]
     if found:
         return _pointed_at(found, extension) or found
-    raise SpectrumFileError(
-        f"is not {what}; it holds {file.contents()}",
-        path=file.path,
-        mend="check which file is the spectrum, which the ARF and which the RMF",
-    )
+    mend = "check which file is the spectrum, which the ARF and which the RMF"
+    raise file.error(f"is not {what}; it holds {file.contents()}", mend=mend)
 
 
 def _pointed_at(tables: list[Table], extension: str | None) -> list[Table]:
@@ -127,12 +124,8 @@ def _pointed_at(tables: list[Table], extension: str | None) -> list[Table]:
     if inner.isdigit():
         return [table for table in tables if table.index == int(inner)]
     name, _, version = inner.upper().partition(",")
-    return [
-        table
-        for table in tables
-        if table.name == name.strip()
-        and (not version.strip() or table.header.text("EXTVER") == version.strip())
-    ]
+    named, version = [table for table in tables if table.name == name.strip()], version.strip()
+    return [t for t in named if not version or t.header.text("EXTVER") == version]
 
 
 def _row_of_areas(table: Table, extension: str | None) -> int | None:
@@ -145,11 +138,9 @@ def _row_of_areas(table: Table, extension: str | None) -> int | None:
     pointer = re.fullmatch(r"\{(\d{1,6})\}", extension or "")
     row = int(pointer[1]) - 1 if pointer else 0
     if (pointer is None and table.n_rows != 1) or not 0 <= row < table.n_rows:
-        raise table.error(
-            f"holds {table.n_rows} effective areas (type II)",
-            column="SPECRESP",
-            mend="name the row that belongs to the spectrum, from 1, such as x.arf{2}",
-        )
+        mend = "name the row that belongs to the spectrum, from 1, such as x.arf{2}"
+        problem = f"holds {table.n_rows} effective areas (type II)"
+        raise table.error(problem, column="SPECRESP", mend=mend)
     return row
 
 
@@ -160,11 +151,8 @@ def _differing(tables: list[Table]) -> list[str]:
 def _several(tables: list[Table], what: str, example: str) -> SpectrumFileError:
     differing = _differing(tables)
     reason = f", which differ in {', '.join(differing)}" if differing else ""
-    return SpectrumFileError(
-        f"holds {len(tables)} {what}{reason}",
-        path=tables[0].file.path,
-        mend=f"name the one that belongs to the spectrum, such as {example}{{2}}",
-    )
+    mend = f"name the one that belongs to the spectrum, such as {example}{{2}}"
+    return tables[0].file.error(f"holds {len(tables)} {what}{reason}", mend=mend)
 
 
 def contiguous_bins(
@@ -421,9 +409,7 @@ class _LazyMatrix:
                 return tables.elements()
         file = FitsFile(self.path)
         if hashlib.sha256(file.data).digest() != self.digest:
-            raise SpectrumFileError(
-                "has changed since the spectrum was read", path=self.path, mend="read it again"
-            )
+            raise file.error("has changed since the spectrum was read", mend="read it again")
         return _Rmf(file, self.extension).elements()
 
 

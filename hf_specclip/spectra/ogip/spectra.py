@@ -28,7 +28,6 @@ from .fits_table import FitsFile, Table
 from .pha_table import (
     RawSpectrum,
     background_columns,
-    basename,
     is_background,
     is_net,
     is_type_two,
@@ -36,6 +35,7 @@ from .pha_table import (
     own_errors,
     read_raw,
     rows_of,
+    side_file,
     spectra_in,
     split_pointer,
     total_of,
@@ -99,9 +99,9 @@ def read_spectrum(
     mend = f"give row=0…{len(entries) - 1}"
     if row is None and len(entries) > 1:
         mend += ", or use read_spectra"
-        raise SpectrumFileError(f"holds {len(entries)} spectra", path=file.path, mend=mend)
+        raise file.error(f"holds {len(entries)} spectra", mend=mend)
     if not 0 <= (row or 0) < len(entries):
-        raise SpectrumFileError(f"has no row {row}", path=file.path, mend=mend)
+        raise file.error(f"has no row {row}", mend=mend)
     return _Assembler(file, arf, rmf, background, strict).spectrum(*entries[row or 0])
 
 
@@ -223,8 +223,7 @@ class _Assembler:
             name = Path(getattr(response, "path", None) or "response").name
             found += [f"{name}: {problem}" for problem in getattr(response, "notes", ())]
         if found and self.strict:
-            problem = "; ".join(found)
-            raise SpectrumFileError(problem, path=self.file.path, mend="get the file again")
+            raise self.file.error("; ".join(found), mend="get the file again")
         return found
 
     # -- side files
@@ -243,7 +242,7 @@ class _Assembler:
                 path = Path(name)
             return self._once(read, path, pointer)
         named = raw.name(keyword)
-        file_name, pointer = (None, None) if named is None else split_pointer(basename(named))
+        file_name, pointer = (None, None) if named is None else side_file(named)
         beside = next((path for path in self._candidates(kind, file_name) if path.is_file()), None)
         if file_name is not None and beside not in [*self._variants(file_name)]:
             instead = "" if beside is None else f": {beside.name!r} is taken for it"
@@ -299,14 +298,14 @@ class _Assembler:
         if named is not None:
             wanted = re.search(r"\{(\d{1,6})\}\s*$", named)
             row = int(wanted[1]) - 1 if wanted else None  # XSPEC counts rows from 1
-            for candidate in self._variants(split_pointer(basename(named))[0]):
+            for candidate in self._variants(side_file(named)[0]):
                 if candidate.name in (self.path.name, self.path.name.removesuffix(".gz")):
                     break  # the file itself: its background HDU is looked for below
                 if candidate.is_file():
                     return self._background_of(candidate, row)
         inside = self._background_hdu(raw)
         if inside is None and named is not None:
-            name = split_pointer(basename(named))[0]
+            name = side_file(named)[0]
             notes.append(f"background {name!r} (BACKFILE) was not found")
         return inside
 
@@ -395,7 +394,7 @@ class _Assembler:
         named = raw.name("RESPFILE")
         if named is None:
             return numbers, None, "the header names none"
-        return numbers, None, f"{split_pointer(basename(named))[0]!r} was not found"
+        return numbers, None, f"{side_file(named)[0]!r} was not found"
 
     def _aligned(
         self, raw: RawSpectrum, channels: NDArray[np.int64], notes: list[str]
