@@ -366,7 +366,6 @@ class FitsFile:
         self.data = map_bytes(Path(path)) if mapped else read_bytes(Path(path))
         self.max_rows = MAX_ELEMENTS if mapped else MAX_ROWS
         self.tables: list[Table] = []
-        self.primary: Header | None = None
         self.hdus: list[tuple[Header, int, int, int]] = []
         """Header of each HDU, and where the HDU, its data and the next HDU begin."""
         self._header_blocks = 0
@@ -425,9 +424,7 @@ class FitsFile:
         if size > len(self.data) - data_start:
             there = max(len(self.data) - data_start, 0)
             raise self.error(f"HDU {index} declares {size:,} bytes of data, {there:,} are there")
-        if index == 0:
-            self.primary = header
-        elif header.text("XTENSION") in ("BINTABLE", "A3DTABLE"):
+        if index and header.text("XTENSION") in ("BINTABLE", "A3DTABLE"):
             if axes != 2 or bits != 8:
                 raise self.error(f"HDU {index} is not a binary table")
             self.tables.append(Table(self, index, header, data_start, data_start + size))
