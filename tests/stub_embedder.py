@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 
 from hf_specclip.literature import SENTENCE_NUMBERS
-from hf_specclip.search.vocabulary import words_of
+from hf_specclip.search.vocabulary import Vocabulary, words_of
 
 
 def unit(vectors):
@@ -42,6 +42,32 @@ class StubEmbedder:
                 random = np.random.default_rng(zlib.crc32(word.encode()))
                 vectors[row] += random.normal(size=self.dimension)
         return unit(vectors)
+
+
+def tiny_index(folder, summaries, columns, text_of):
+    """Build an index of detections, whose points are those of their texts, and its questions.
+
+    Args:
+        folder: takes the vocabulary.
+        summaries: texts by identifier.
+        columns: of the detections; `counts` is the total of each, (n).
+        text_of: place of each detection's text, (n).
+    """
+    from hf_specclip.search.build import build_index
+    from hf_specclip.search.text_queries import TextQueries
+
+    texts = [{"id": name, "summary": text} for name, text in summaries.items()]
+    vectors = StubEmbedder().embed([" ".join(text.values()) for text in summaries.values()])
+    Vocabulary.from_texts([*summaries.values()] * 2, vectors).save_pretrained(folder)
+    queries = TextQueries(tiny_model(), StubEmbedder(), folder)
+    points, n = queries.embed([*summaries.values()]), len(text_of)
+    spectra = {"background_counts": np.zeros((n, 1), int), "background_scale": np.zeros(n)}
+    columns = {**columns, **spectra, "counts": np.reshape(columns["counts"], (n, 1))}
+    index = build_index(
+        texts, points, {"test": columns | {"exposure": np.ones(n)}}, {"test": points[text_of]},
+        {"test": text_of}, energy_range=(0.5, 7.0), with_map=False,
+    )  # fmt: skip
+    return index, queries
 
 
 def tiny_model(reads="sentences", numbers=SENTENCE_NUMBERS):

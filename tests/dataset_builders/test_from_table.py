@@ -13,7 +13,7 @@ from chandra_pha import write_arf, write_pha, write_spectra
 from datasets import load_dataset
 
 from hf_specclip.search.build import detection_entries
-from hf_specclip.spectra import deal_counts, detection_seed, read_spectrum
+from hf_specclip.spectra import XRaySpectrum, read_spectrum
 from specclip_datasets import DatasetFolderError, from_files, from_table
 from specclip_datasets.__main__ import main
 from specclip_datasets.contract import contract_features
@@ -143,25 +143,14 @@ def test_masked_values_and_units_of_each_format(name, tmp_path):
     assert rows["S0"]["powlaw_nh"] is None
     assert rows["S3"]["powlaw_nh"] == pytest.approx(30.0)
     channels = np.asarray(table["counts"][3])
-    seed = read_seed(channels)
-    dealt = deal_counts(channels, CHANNEL_EDGES, np.linspace(0.5, 8.0, 401), seed)
-    assert rows["S3"]["counts"] == dealt.tolist()
+    # Without an observation number, the seed is that of the counts.
+    spectrum = XRaySpectrum(counts=channels, energy_edges=CHANNEL_EDGES, exposure=1.0)
+    assert rows["S3"]["counts"] == spectrum.rebinned()["counts"].tolist()
     assert "7 rows: energies taken as 1,024 PI channels of ACIS, 14.6 eV each" in report.notes
     assert rows["S3"]["obsid"] < 0
-    assert "obsid" not in {k for k, v in detection_entries(columns_of(rows))[0].items() if v}
-
-
-def read_seed(channels):
-    """Seed of a detection without an observation number: that of its counts."""
-    from hf_specclip.spectra import XRaySpectrum
-
-    seed = XRaySpectrum(counts=channels, energy_edges=CHANNEL_EDGES, exposure=1.0).seed
-    assert seed != detection_seed(None, None, None, "S3")
-    return seed
-
-
-def columns_of(rows):
-    return {name: [row[name] for row in rows.values()] for name in ("counts", "exposure", "obsid")}
+    names = ("counts", "exposure", "obsid")
+    columns = {name: [row[name] for row in rows.values()] for name in names}
+    assert "obsid" not in {k for k, v in detection_entries(columns)[0].items() if v}
 
 
 def test_files_are_matched_by_the_beginning_of_their_names(tmp_path):

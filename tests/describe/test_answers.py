@@ -2,14 +2,11 @@
 
 import numpy as np
 import pytest
-from stub_embedder import StubEmbedder, tiny_model
+from stub_embedder import tiny_index
 
 from hf_specclip import IndexFilter
 from hf_specclip.describe.answers import answer_question
 from hf_specclip.describe.text import answer_lines
-from hf_specclip.search.build import build_index
-from hf_specclip.search.text_queries import TextQueries
-from hf_specclip.search.vocabulary import Vocabulary
 
 # Name, class, photon index and counts of each detection; Q1 has two.
 ROWS = [
@@ -24,25 +21,15 @@ TEXTS = {
 
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    vectors = StubEmbedder().embed([*TEXTS.values()])
-    Vocabulary.from_texts([*TEXTS.values()] * 2, vectors).save_pretrained(folder)
-    queries = TextQueries(tiny_model(), StubEmbedder(), folder)
-    texts = [{"id": name, "summary": {"identity": text}} for name, text in TEXTS.items()]
-    points = queries.embed([text["summary"] for text in texts])
+    texts = {name: {"identity": text} for name, text in TEXTS.items()}
     names, classes, gamma, counts = (list(column) for column in zip(*ROWS, strict=True))
     text_of = np.array([list(TEXTS).index(name) for name in names])
     columns = {
-        "counts": np.array(counts)[:, None], "background_counts": np.zeros((5, 1), int),
-        "background_scale": np.zeros(5), "exposure": np.ones(5), "source_name": names,
-        "aliases": [[f"J1 {name}"] for name in names], "source_class": classes,
-        "powlaw_gamma": np.array(gamma), "ra": [10.0, 10.0, 11, 12, 13],
+        "counts": counts, "source_name": names, "aliases": [[f"J1 {name}"] for name in names],
+        "source_class": classes, "powlaw_gamma": np.array(gamma), "ra": [10.0, 10.0, 11, 12, 13],
         "dec": [0.0] * 5,
     }  # fmt: skip
-    index = build_index(
-        texts, points, {"test": columns}, {"test": points[text_of]}, {"test": text_of},
-        energy_range=(0.5, 7.0), with_map=False,
-    )  # fmt: skip
+    index, queries = tiny_index(tmp_path_factory.mktemp("model"), texts, columns, text_of)
     return lambda text, **options: answer_question(index, queries, text, **options)
 
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -59,6 +60,15 @@ class Response:
         return cls(json.dumps(value).encode(), "application/json", status, headers)
 
 
+def shown_of(error: BaseException | None) -> list[str]:
+    """Return all that an error shows: its traceback, and the state of all errors behind it."""
+    shown = [str(error), "".join(traceback.format_exception(error))]
+    while error is not None:
+        shown += [repr(error), repr(vars(error))]
+        error = error.__cause__ or error.__context__
+    return shown
+
+
 class FaultyServer:
     """HTTP server that responds with `respond(request)`.
 
@@ -70,7 +80,10 @@ class FaultyServer:
         rate: fraction of other requests that fail, with reproducible `FAULTS`.
         delay: delay of every response, s.
         retry_after: Retry-After of status 429, s.
+        key: key that a server of OpenAI's API requires, or None.
     """
+
+    key: str | None = None
 
     def __init__(self, respond: Callable[[Request], Response] | None = None, port: int = 0) -> None:
         if respond is not None:
@@ -102,6 +115,13 @@ class FaultyServer:
 
     def respond(self, request: Request) -> Response:
         return Response.json({"path": request.path})
+
+    def refused_key(self, request: Request) -> Response | None:
+        """Return the refusal of a request with another key, which it repeats as OpenAI does."""
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if self.key in (None, given):
+            return None
+        return Response.json({"error": {"message": f"Incorrect API key provided: {given}"}}, 401)
 
     def next_fault(self, request: Request) -> Any:
         """Return the fault of this request; called under the lock."""

@@ -93,15 +93,8 @@ def test_a_card_holds_no_number_that_was_not_measured(stored_run, metrics, kind,
             known |= set(NUMBER.findall(value))
         elif isinstance(value, int | float) and not isinstance(value, bool):
             size = abs(value)
-            known |= {
-                f"{size:.1f}",
-                f"{size:.3g}",
-                format_number(size),
-                f"{size:,.0f}",
-                f"{size:,}",
-                f"{size:g}",
-                f"{100 * size:.1f}",
-            }
+            known |= {f"{size:{form}}" for form in (".1f", ".3g", ",.0f", ",", "g")}
+            known |= {format_number(size), f"{100 * size:.1f}"}
     known |= {f"{sum(metrics['seconds'].values()):.0f}", "%"}
     found = set(NUMBER.findall(body))
     extra = {n for n in found - known if not re.search(rf"\b{re.escape(n)} parameters", body)}

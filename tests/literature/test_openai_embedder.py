@@ -2,11 +2,11 @@
 
 import logging
 import pickle
-import traceback
 
 import numpy as np
 import pytest
 from embeddings_server import DIMENSION, EmbeddingsServer, true_vector
+from faulty import shown_of
 
 from hf_specclip.literature import (
     CachedEmbedder,
@@ -193,12 +193,7 @@ def test_the_key_reaches_the_server_and_nothing_else(monkeypatch, tmp_path, capl
         demanding.key = "another"
         with pytest.raises(EmbeddingError, match="The key was refused") as caught:
             cached.embed(["new"])
-        shown += [str(caught.value), "".join(traceback.format_exception(caught.value))]
-        error = caught.value
-        while error is not None:
-            shown += [repr(error), repr(vars(error))]
-            error = error.__cause__ or error.__context__
-    shown += [caplog.text, *capfd.readouterr()]
+    shown += [*shown_of(caught.value), caplog.text, *capfd.readouterr()]
     assert "Incorrect API key provided: ***" in str(caught.value)
     for text in shown:
         assert KEY not in text

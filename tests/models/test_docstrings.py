@@ -3,21 +3,14 @@
 import doctest
 import importlib
 import re
+from pathlib import Path
 
 import pytest
 
-FILES = (
-    "configuration_specclip",
-    "configuration_specclip_ensemble",
-    "configuration_specclip_moe",
-    "feature_extraction_specclip",
-    "loss_specclip",
-    "modeling_specclip",
-    "modeling_specclip_ensemble",
-    "modeling_specclip_moe",
-    "modeling_specclip_spectrum",
-    "processing_specclip",
-)
+import hf_specclip.models
+
+MODELS = Path(hf_specclip.models.__file__).parent
+FILES = [path.stem for path in MODELS.glob("*_specclip*.py") if ">>>" in path.read_text("utf-8")]
 
 
 @pytest.mark.parametrize("file", FILES)

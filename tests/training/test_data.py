@@ -66,13 +66,10 @@ def test_the_datasets_own_embeddings_are_kept(pairs):
 
 @pytest.fixture
 def counting(monkeypatch):
-    import specclip_training.data.pairs
+    def embedder(spec, cache_dir):
+        return LengthEmbedder(TEXT_DIM)
 
-    monkeypatch.setattr(
-        specclip_training.data.pairs,
-        "get_embedder",
-        lambda spec, cache_dir: LengthEmbedder(TEXT_DIM),
-    )
+    monkeypatch.setattr("specclip_training.data.pairs.get_embedder", embedder)
 
 
 def test_texts_are_embedded_section_by_section_where_the_column_is_absent(tmp_path, counting):

@@ -2,14 +2,11 @@
 
 import numpy as np
 import pytest
-from stub_embedder import StubEmbedder, tiny_model
+from stub_embedder import tiny_index
 from study_rows import invented_run
 
 from hf_specclip.literature import source_classes
 from hf_specclip.models.variables_specclip import VARIABLES
-from hf_specclip.search.build import build_index
-from hf_specclip.search.text_queries import TextQueries
-from hf_specclip.search.vocabulary import Vocabulary
 from specclip_training.reports.blocks import to_markdown
 from specclip_training.studies.questions import (
     _section,
@@ -23,27 +20,16 @@ from specclip_training.studies.subject import Subject
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory):
     """Twelve quasars of photon indices 1 to 2.1 and twelve stars without, each with its text."""
-    folder = tmp_path_factory.mktemp("model")
     kinds = ["QSO"] * 12 + ["Star"] * 12
-    summaries = [
-        {"identity": f"A {'obscured quasar' if kind == 'QSO' else 'flaring star'} of field {n}."}
-        for n, kind in enumerate(kinds)
-    ]
-    Vocabulary.from_texts(summaries).save_pretrained(folder)
-    queries = TextQueries(tiny_model(), StubEmbedder(), folder)
-    points = queries.embed(summaries)
+    words = {"QSO": "obscured quasar", "Star": "flaring star"}
+    summaries = {
+        str(n): {"identity": f"A {words[kind]} of field {n}."} for n, kind in enumerate(kinds)
+    }
     gamma = np.where(np.arange(24) < 12, 1 + np.arange(24) / 10, np.nan)
-    columns = {
-        "counts": np.full((24, 1), 100), "background_counts": np.zeros((24, 1), int),
-        "background_scale": np.zeros(24), "exposure": np.ones(24),
-        "source_name": [f"S{n}" for n in range(24)], "source_class": kinds, "powlaw_gamma": gamma,
-    }  # fmt: skip
-    texts = [{"id": str(n), "summary": summary} for n, summary in enumerate(summaries)]
-    index = build_index(
-        texts, points, {"test": columns}, {"test": points}, {"test": np.arange(24)},
-        energy_range=(0.5, 7.0), with_map=False,
-    )  # fmt: skip
-    return index, queries
+    columns = {"counts": np.full(24, 100), "source_name": [f"S{n}" for n in range(24)]}
+    columns |= {"source_class": kinds, "powlaw_gamma": gamma}
+    folder = tmp_path_factory.mktemp("model")
+    return tiny_index(folder, summaries, columns, np.arange(24))
 
 
 def test_the_list_is_whole():

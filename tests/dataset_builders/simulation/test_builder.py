@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -27,11 +28,8 @@ from specclip_datasets.splits import count_sources_of_papers
 def simulate(folder, *more):
     code = main(["simulate", "--pairs", "60", "--seed", "4", "--output", str(folder), *more])
     assert code == 0
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 @pytest.mark.slow
@@ -306,27 +304,17 @@ def one_spectrum(**changes):
 def test_spectra_are_those_of_the_models():
     """Shortcuts of the simulation (tables, bin centres) against the models themselves."""
     edges, band = instrument.PHOTON_EDGES, np.s_[20:670]
+    law, gas = models.power_law(edges, 1.8), partial(models.phabs, edges)
+    disk = {"first": source_classes.DISK, "shape": 0.7, "nh": 0.3}
+    brems = {"first": source_classes.BREMSSTRAHLUNG, "shape": 8.0, "nh": 0.3}
+    far = {"redshift": 1.0, "galactic_nh": 0.1, "nh": 5.1}
     for changes, model in (
-        ({"nh": 0.0}, models.power_law(edges, 1.8)),
-        ({}, models.power_law(edges, 1.8) * models.phabs(edges, 5.0)),
-        (
-            {"redshift": 1.0, "galactic_nh": 0.1, "nh": 5.1},
-            models.power_law(edges, 1.8)
-            * models.phabs(edges, 5.0, redshift=1.0)
-            * models.phabs(edges, 0.1),
-        ),
-        (
-            {"covering": 0.6},
-            models.power_law(edges, 1.8) * (0.6 * models.phabs(edges, 5.0) + 0.4),
-        ),
-        (
-            {"first": source_classes.DISK, "shape": 0.7, "nh": 0.3},
-            models.disk_black_body(edges, 0.7) * models.phabs(edges, 0.3),
-        ),
-        (
-            {"first": source_classes.BREMSSTRAHLUNG, "shape": 8.0, "nh": 0.3},
-            models.bremsstrahlung(edges, 8.0) * models.phabs(edges, 0.3),
-        ),
+        ({"nh": 0.0}, law),
+        ({}, law * gas(5.0)),
+        (far, law * gas(5.0, redshift=1.0) * gas(0.1)),
+        ({"covering": 0.6}, law * (0.6 * gas(5.0) + 0.4)),
+        (disk, models.disk_black_body(edges, 0.7) * gas(0.3)),
+        (brems, models.bremsstrahlung(edges, 8.0) * gas(0.3)),
     ):
         found = populations.photon_spectra(one_spectrum(**changes))[0]
         expected = model / model[band].sum()

@@ -93,14 +93,9 @@ def one_spectrum(rates, counts, background, seed=0):
     behind = background_shapes()[epoch]
     behind = background * behind / behind.sum()
     drawn = random.poisson(flux * exposure * shape + behind)
-    spectrum = Spectra(
-        drawn[None].astype(np.float32),
-        behind[None].astype(np.float32),
-        np.array([exposure]),
-        np.array([epoch]),
-        np.array([theta]),
-    )
-    return spectrum, float(np.log(flux))
+    rows = (row[None].astype(np.float32) for row in (drawn, behind))
+    about = (np.array([value]) for value in (exposure, epoch, theta))
+    return Spectra(*rows, *about), float(np.log(flux))
 
 
 @pytest.mark.parametrize(
@@ -122,14 +117,8 @@ def test_likelihood_is_poisson_with_the_scatter_of_the_flux_integrated_out(
     spectrum, log_flux = one_spectrum(rates, counts, background)
     n = rates.shape[2]
     start = log_flux + (np.full(n, 0.3) if scatter else np.linspace(-0.2, 0.2, n))
-    found = log_likelihoods(
-        spectrum,
-        0,
-        rates[1],
-        torch.from_numpy(start.astype(np.float32)),
-        torch.full((n,), scatter),
-        detected=False,
-    ).numpy()
+    brightness = torch.from_numpy(start.astype(np.float32)), torch.full((n,), scatter)
+    found = log_likelihoods(spectrum, 0, rates[1], *brightness, detected=False).numpy()
     dimming = instrument.vignetting(spectrum.theta, bin_centres())[0] * spectrum.exposure[0]
     normal = np.linspace(-7, 7, 2001) if scatter else np.zeros(1)
     weight = -0.5 * normal**2

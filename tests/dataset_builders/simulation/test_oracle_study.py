@@ -56,6 +56,11 @@ def stratum_of(class_name, field_kind):
     return CLASS_NAMES.index(class_name), FIELD_NAMES.index(field_kind)
 
 
+def likelihood_of(texts, name, row, truth, stratum, **more):
+    """(n,) likelihood of one text's statements about a quantity, for n true values."""
+    return texts.likelihood(name, np.array([row]), np.atleast_1d(truth), stratum, **more)[0]
+
+
 def test_tables_are_the_statements_own_likelihood(universe):
     sources = np.arange(len(universe.sources.names))
     summaries = universe.write_summaries(sources)
@@ -68,8 +73,7 @@ def test_tables_are_the_statements_own_likelihood(universe):
             exact = np.exp(sum(log_likelihood(one, facts) for one in about))
             if not about or exact < 1e-3:
                 continue
-            truth = np.array([getattr(facts, name)])
-            found = texts.likelihood(name, np.array([row]), truth, stratum)[0, 0]
+            [found] = likelihood_of(texts, name, row, getattr(facts, name), stratum)
             assert found == pytest.approx(exact, rel=0.05), (name, about)
             compared += 1
     assert compared > 100
@@ -94,9 +98,9 @@ def test_open_statements_leave_what_they_allow(universe):
     second = texts.second_likelihood(np.arange(2), np.array([-1, 3, 3]), np.array([0, 0.5, 0.05]))
     np.testing.assert_allclose(second, [[1.0, 0.4, 1.0], [1.0, 1.0, 1.0]], rtol=1e-6)
     star = stratum_of("star", "survey")
-    column = texts.likelihood("nh", np.array([1]), np.array([0.01, 0.1, 1.0]), star)[0]
+    column = likelihood_of(texts, "nh", 1, [0.01, 0.1, 1.0], star)
     np.testing.assert_allclose(column, [1.0, 0.5, 0.0], atol=1e-2)
-    redshift = texts.likelihood("redshift", np.array([3]), np.array([0.1, 0.5, 2.0]), star)[0]
+    redshift = likelihood_of(texts, "redshift", 3, [0.1, 0.5, 2.0], star)
     np.testing.assert_allclose(redshift, [0.0, 0.5, 1.0], atol=0.05)
 
 
@@ -104,8 +108,7 @@ def test_a_shape_is_read_by_the_class(universe):
     """The same number is a photon index for one class and a temperature for the other."""
     texts = tabulated(universe, [Statement("shape", 1.7, 1.9, 0.1)])
     for name in ("qso", "star"):
-        truth = np.array([1.8, 3.0])
-        found = texts.likelihood("shape", np.array([0]), truth, stratum_of(name, "survey"))[0]
+        found = likelihood_of(texts, "shape", 0, [1.8, 3.0], stratum_of(name, "survey"))
         assert found[0] > 0.6 > 0.01 > found[1]
 
 
@@ -121,16 +124,10 @@ def test_mistaken_texts_are_a_mixture(universe):
     mistakes = learn_mistakes(facts)
     texts = tabulate([said], mistakes, [0.1])
     for truth in (0.05, 0.3, 1.0):
-        exact = np.mean(
-            [
-                np.exp(sum(log_likelihood(one, replace(facts, nh=truth * f)) for one in said[2:]))
-                for f in mistakes["nh"]
-            ]
-        )
-        found = texts.likelihood(
-            "nh", np.array([0]), np.array([truth]), stratum_of("lmxb", "galaxy"), wrong=True
-        )[0, 0]
-        assert found == pytest.approx(exact, rel=0.05)
+        others = [replace(facts, nh=truth * factor) for factor in mistakes["nh"]]
+        exact = [np.exp(sum(log_likelihood(one, o) for one in said[2:])) for o in others]
+        [found] = likelihood_of(texts, "nh", 0, truth, stratum_of("lmxb", "galaxy"), wrong=True)
+        assert found == pytest.approx(np.mean(exact), rel=0.05)
 
 
 def test_a_luminosity_is_a_flux_at_the_distance_that_is_stated(universe):

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+from world import World
+
 from specclip_datasets.folder import read_dataset
-from specclip_datasets.sky.build import Build
+from specclip_datasets.sky.build import STAGES, Build
 from specclip_datasets.sky.literature.bibliography import RankedPaper, SourceLiterature
 from specclip_datasets.sky.literature.chat_model import ChatModel
 from specclip_datasets.sky.literature.summaries import ModelSummariser
@@ -44,6 +49,17 @@ def build(world, work, names=None, *, model=False, whole=False, **options) -> Bu
         Options(**options),
         summariser=summariser,
     )
+
+
+@contextmanager
+def built_world(root: Path, whole: bool = False, change: Callable = lambda world: None):
+    """Yield a world, changed, after its build into the folders `work` and `dataset` of `root`."""
+    with World(token=TOKEN) as world, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ADS_DEV_KEY", TOKEN)
+        patch.setenv("OPENAI_API_KEY", KEY)
+        change(world)
+        build(world, root / "work", whole=whole).run(STAGES, root / "dataset")
+        yield world
 
 
 def tap_client(server, retry_policy=QUICK, name="SIMBAD") -> TapClient:

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from building import FAST, KEY, QUICK, TOKEN, build, digest, rows_of
+from building import FAST, KEY, QUICK, TOKEN, build, built_world, digest, rows_of
 from world import SURVEY, World
 
 from specclip_datasets.__main__ import main
@@ -25,9 +25,7 @@ def world(monkeypatch):
 def built(tmp_path_factory):
     """A world, and the folder of its build (`work`, `dataset`)."""
     root = tmp_path_factory.mktemp("built")
-    with World(token=TOKEN) as world, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ADS_DEV_KEY", TOKEN)
-        build(world, root / "work").run(STAGES, root / "dataset")
+    with built_world(root) as world:
         yield world, root
 
 

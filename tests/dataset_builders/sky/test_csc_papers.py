@@ -4,10 +4,9 @@ import shutil
 
 import numpy as np
 import pytest
-from building import KEY, TOKEN, build
+from building import build, built_world
 from datasets import Features, load_dataset
 from vectors_server import DIMENSION, true_vector
-from world import World
 
 from specclip_datasets import CSCPapers, load
 from specclip_datasets.contract import SPLITS, contract_features, spectra_features
@@ -20,16 +19,14 @@ from specclip_datasets.sky.settings import BuildError
 def built(tmp_path_factory):
     """A complete build; two of twelve sources have only a survey."""
     root = tmp_path_factory.mktemp("papers")
-    with World(token=TOKEN) as world, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ADS_DEV_KEY", TOKEN)
-        patch.setenv("OPENAI_API_KEY", KEY)
-        patch.setenv("HF_DATASETS_CACHE", str(root / "cache"))
+
+    def change(world):
         for oid in (103, 107):
-            world.simbad.database.execute(
-                "DELETE FROM has_ref WHERE oidref = ? AND obj_freq = 3", (oid,)
-            )
+            query = "DELETE FROM has_ref WHERE oidref = ? AND obj_freq = 3"
+            world.simbad.database.execute(query, (oid,))
             world.ads.about[oid] = []
-        build(world, root / "work", whole=True).run(STAGES, root / "dataset")
+
+    with built_world(root, whole=True, change=change) as world:
         yield world, root
 
 

@@ -6,10 +6,9 @@ import logging
 import pickle
 import threading
 import time
-import traceback
 
 import pytest
-from faulty import FaultyServer, Response
+from faulty import FaultyServer, Response, shown_of
 
 from specclip_datasets.sky.services.http_session import (
     AccessError,
@@ -248,16 +247,17 @@ def test_token_is_only_sent_to_the_service(server, retry_policy, caplog, capfd):
     server.respond = respond
     with caplog.at_level(logging.DEBUG), pytest.raises(AccessError, match="ADS_DEV_KEY") as caught:
         service.get_json(f"{server.url}/search", "query 3")
-    shown = [str(caught.value), "".join(traceback.format_exception(caught.value))]
-    error = caught.value
-    while error is not None:
-        shown += [repr(error), repr(vars(error))]
-        error = error.__cause__ or error.__context__
+    shown = shown_of(caught.value)
     server.plan = [500, "drop"] * 5
     with caplog.at_level(logging.DEBUG), pytest.raises(ServiceError) as caught:
         service.get_json(f"{server.url}/search", "query 3")
-    shown += ["".join(traceback.format_exception(caught.value)), repr(caught.value.__context__)]
-    shown += [repr(service), repr(vars(service)), caplog.text, *capfd.readouterr()]
+    shown += [
+        *shown_of(caught.value),
+        repr(service),
+        repr(vars(service)),
+        caplog.text,
+        *capfd.readouterr(),
+    ]
     assert "HTTP 401" in shown[0]
     for text in shown:
         assert TOKEN not in text

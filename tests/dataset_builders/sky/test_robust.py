@@ -3,13 +3,12 @@
 import logging
 import os
 import time
-import traceback
 from collections import Counter
 
 import pytest
-from building import KEY, TOKEN, build, digest
+from building import KEY, TOKEN, build, built_world, digest
+from faulty import shown_of
 from worker import fork_worker
-from world import World
 
 from hf_specclip.errors import SpecCLIPError
 from specclip_datasets.sky.build import CATALOGUE_STAGES, STAGES
@@ -26,11 +25,8 @@ IN_FLIGHT = {
 def reference(tmp_path_factory):
     """A world, a dataset built without faults, and the number of requests of that build."""
     root = tmp_path_factory.mktemp("reference")
-    with World(token=TOKEN) as world, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ADS_DEV_KEY", TOKEN)
-        patch.setenv("OPENAI_API_KEY", KEY)
-        build(world, root / "work", whole=True).run(STAGES, root / "one")
-        yield world, root / "one", world.requests()
+    with built_world(root, whole=True) as world:
+        yield world, root / "dataset", world.requests()
 
 
 def kill_in(world, work, output, stage, seconds):
@@ -62,7 +58,7 @@ def kill_in(world, work, output, stage, seconds):
 def test_build_killed_twenty_times_is_identical(reference, keys, tmp_path):
     world, expected, requests = reference
     forget(world, 0.05)
-    work, output = tmp_path / "work", tmp_path / "one"
+    work, output = tmp_path / "work", tmp_path / "dataset"
     killed = [kill_in(world, work, output, stage, 0.12) for stage in STAGES * 2]
     killed = [stage for stage in killed if stage]
     assert len(killed) >= 10
@@ -77,7 +73,7 @@ def test_build_killed_twenty_times_is_identical(reference, keys, tmp_path):
 def test_two_killed_processes_share_a_work_folder(reference, keys, tmp_path):
     world, expected, requests = reference
     forget(world, 0.0)
-    work, output = tmp_path / "work", tmp_path / "one"
+    work, output = tmp_path / "work", tmp_path / "dataset"
     build(world, work, whole=True).run(CATALOGUE_STAGES, output)
     shares = (("spectra", "counts"), ("papers", "full_texts", "summaries", "embeddings"))
 
@@ -125,13 +121,13 @@ def test_build_with_failing_requests_is_identical(reference, keys, tmp_path):
     said = []
     for _ in range(10):
         try:
-            build(world, tmp_path / "work", whole=True).run(STAGES, tmp_path / "one")
+            build(world, tmp_path / "work", whole=True).run(STAGES, tmp_path / "dataset")
             break
         except SpecCLIPError as error:
             said.append(str(error))
     for server in world.servers:
         server.rate, server.plan = 0.0, []
-    assert digest(tmp_path / "one") == digest(expected), said
+    assert digest(tmp_path / "dataset") == digest(expected), said
     total = sum((server.failures for server in world.servers), Counter())
     assert set(total) == {429, 500, "drop", "truncate", "html", "slow"}
     assert len(said) <= 3, said
@@ -172,14 +168,14 @@ def test_expired_keys_stop_the_build_and_new_keys_resume_it(
             ways, ("ADS_DEV_KEY", "OPENAI_API_KEY"), (fresh["ads"], fresh["chat"]), strict=True
         ):
             with pytest.raises(SpecCLIPError, match=way) as caught:
-                build(world, tmp_path / "work", whole=True).run(STAGES, tmp_path / "one")
-            shown += traceback.format_exception(caught.value)
+                build(world, tmp_path / "work", whole=True).run(STAGES, tmp_path / "dataset")
+            shown += shown_of(caught.value)
             monkeypatch.setenv(variable, value)
-        build(world, tmp_path / "work", whole=True).run(STAGES, tmp_path / "one")
+        build(world, tmp_path / "work", whole=True).run(STAGES, tmp_path / "dataset")
     for name in fresh:
         getattr(world, name).respond = respond[name]
     world.ads.token, world.chat.key, world.vectors.key = TOKEN, None, None
-    assert digest(tmp_path / "one") == digest(expected)
+    assert digest(tmp_path / "dataset") == digest(expected)
     # One rejected request to ADS, and two to the model (two threads).
     assert world.requests() <= requests + 1 + 2 + 1
     for text in ("".join(shown), caplog.text, *capfd.readouterr()):

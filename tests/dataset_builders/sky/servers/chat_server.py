@@ -18,7 +18,6 @@ class ChatServer(FaultyServer):
         write: messages -> content (JSON unless a string).
         bodies: JSON of all completed requests.
         asked: number of completions per request.
-        key: required key, or None.
         rejected_fields: unsupported fields (status 400), as in newer models.
         end: messages -> `finish_reason`, or "refusal".
         limit: limit on enqueued tokens; larger batches fail.
@@ -31,7 +30,6 @@ class ChatServer(FaultyServer):
         self.write = write or plain_summary
         self.bodies: list[dict[str, Any]] = []
         self.asked: Counter = Counter()
-        self.key: str | None = None
         self.rejected_fields: set[str] = set()
         self.end: Callable[[list[dict[str, str]]], str] = lambda messages: "stop"
         self.limit: int | None = None
@@ -43,10 +41,8 @@ class ChatServer(FaultyServer):
         self.base_url = f"{self.url}/v1"
 
     def respond(self, request: Request) -> Response:
-        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if self.key is not None and given != self.key:
-            error = {"message": f"Incorrect API key provided: {given}"}
-            return Response.json({"error": error}, 401)
+        if refused := self.refused_key(request):
+            return refused
         path = request.path.removeprefix("/v1")
         if path == "/chat/completions":
             body = json.loads(request.body)
@@ -99,14 +95,9 @@ class ChatServer(FaultyServer):
         if end == "refusal":
             message, end = {"role": "assistant", "content": None, "refusal": "I will not."}, "stop"
         choice = {"index": 0, "finish_reason": end, "message": message}
-        return {
-            "id": "chat-1",
-            "object": "chat.completion",
-            "created": int(time.time()),
-            "model": body["model"],
-            "choices": [choice],
-            "usage": {**usage, "total_tokens": sum(usage.values())},
-        }
+        about = {"id": "chat-1", "object": "chat.completion", "created": int(time.time())}
+        usage["total_tokens"] = sum(usage.values())
+        return {**about, "model": body["model"], "choices": [choice], "usage": usage}
 
     # -- batches
 
@@ -123,17 +114,8 @@ class ChatServer(FaultyServer):
         assert body["endpoint"] == "/v1/chat/completions"
         assert body["completion_window"] == "24h"
         name = f"batch_{len(self.batches)}"
-        self.batches[name] = {
-            "id": name,
-            "object": "batch",
-            "endpoint": body["endpoint"],
-            "completion_window": "24h",
-            "created_at": int(time.time()),
-            "input_file_id": body["input_file_id"],
-            "metadata": body.get("metadata"),
-            "status": "validating",
-            "looks": 1,
-        }
+        about = {"id": name, "object": "batch", "created_at": int(time.time()), "metadata": None}
+        self.batches[name] = {**about, **body, "status": "validating", "looks": 1}
         return Response.json(self._shown(self.batches[name]))
 
     def _end(self, batch: dict[str, Any]) -> None:

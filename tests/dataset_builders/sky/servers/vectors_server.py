@@ -25,21 +25,17 @@ class VectorsServer(FaultyServer):
     Attributes:
         asked: number of requests per text.
         dimension: of the vectors.
-        key: required key, or None.
     """
 
     def __init__(self) -> None:
         self.asked: Counter = Counter()
         self.dimension = DIMENSION
-        self.key: str | None = None
         super().__init__()
         self.base_url = f"{self.url}/v1"
 
     def respond(self, request: Request) -> Response:
-        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if self.key is not None and given != self.key:
-            error = {"message": f"Incorrect API key provided: {given}"}
-            return Response.json({"error": error}, 401)
+        if refusal := self.refused_key(request):
+            return refusal
         body = json.loads(request.body)
         with self.lock:
             self.asked.update(body["input"])
