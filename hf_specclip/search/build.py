@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -65,7 +66,11 @@ def build_index(
             text = text_entries[int(text_of[name][row])]
             entries.append({"id": "", **detection, "split": name, "text": text["id"]})
             _add_detection(text, detection)
-    _assign_ids(entries)
+    seen: Counter[str] = Counter()
+    for entry in entries:
+        name = detection_id(entry)
+        seen[name] += 1
+        entry["id"] = name if seen[name] == 1 else f"{name}#{seen[name]}"
     for entry in text_entries:
         entry.pop("place", None)
         entry["classes"] = sorted(entry.get("classes", ()))
@@ -132,23 +137,16 @@ def _stored_columns(
 def _add_detection(text: dict[str, Any], detection: Mapping[str, Any]) -> None:
     """Add the metadata of a detection to its text, for filters."""
     text["counts"] = max(int(text.get("counts", 0)), detection["counts"])
-    for key, name in (("classes", "class"), ("groups", "group")):
-        names = text.setdefault(key, [])
-        if name in detection and detection[name] not in names and len(names) < _MAX_SOURCES:
-            names.append(detection[name])
-    positions = text.setdefault("positions", [])
     position = [detection.get("ra"), detection.get("dec")]
-    if None not in position and position not in positions and len(positions) < _MAX_SOURCES:
-        positions.append(position)
-
-
-def _assign_ids(entries: list[dict[str, Any]]) -> None:
-    """Set unique ids of source and observation; a number is appended to repeated ones."""
-    seen: dict[str, int] = {}
-    for entry in entries:
-        base = detection_id(entry)
-        seen[base] = seen.get(base, 0) + 1
-        entry["id"] = base if seen[base] == 1 else f"{base}#{seen[base]}"
+    values = {
+        "classes": detection.get("class"),
+        "groups": detection.get("group"),
+        "positions": None if None in position else position,
+    }
+    for key, value in values.items():
+        stored = text.setdefault(key, [])
+        if value is not None and value not in stored and len(stored) < _MAX_SOURCES:
+            stored.append(value)
 
 
 def detection_id(detection: Mapping[str, Any]) -> str:

@@ -72,12 +72,12 @@ def write_index(
             about = {**about, _COLUMNS: sorted(spectra[1])}
         for lines_name, tensors_name, (entries, tensors) in parts:
             _write_entries(partial / lines_name, entries)
-            contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-            if compact:
-                contiguous = {
-                    name: array.astype(np.float16) if array.dtype.kind == "f" else array
-                    for name, array in contiguous.items()
-                }
+            contiguous = {
+                name: np.ascontiguousarray(
+                    array, np.float16 if compact and array.dtype.kind == "f" else array.dtype
+                )
+                for name, array in tensors.items()
+            }
             save_file(contiguous, str(partial / tensors_name))
         if other_sources:
             _write_entries(partial / (SOURCES_FILE + suffix), other_sources)

@@ -49,14 +49,12 @@ class Condition:
         if match is None:
             raise ValueError(f"{text!r} is not a condition: use a form such as powlaw_gamma<1.9")
         low, high = -inf, inf
-        bounds = [(match["second"], match["right"])]
-        if match["left"] is not None:  # 1 < x means x > 1
-            reversed_sign = match["first"].translate(str.maketrans("<>", "><"))
-            bounds.append((reversed_sign, match["left"]))
-        for sign, number in bounds:
-            if sign[0] == "<":
+        # 1 < x means x > 1.
+        reversed_sign = (match["first"] or "").translate(str.maketrans("<>", "><"))
+        for sign, number in ((match["second"], match["right"]), (reversed_sign, match["left"])):
+            if sign.startswith("<"):
                 high = min(high, float(number))
-            else:
+            elif sign:
                 low = max(low, float(number))
         return cls(match["name"].lower(), low, high)
 
@@ -135,9 +133,9 @@ class IndexFilter:
         if self.counts is not None:
             low, high = self.counts
             counts = entry.get("counts")
-            if not isinstance(counts, int | float):
+            if not isinstance(counts, int | float) or counts < (-inf if low is None else low):
                 return False
-            if (low is not None and counts < low) or (high is not None and counts > high):
+            if high is not None and counts > high:
                 return False
         if self.cone is None:
             return True
@@ -160,15 +158,10 @@ def names_of(entry: Mapping[str, Any], single: str, several: str) -> set[str]:
 
 def positions_of(entry: Mapping[str, Any]) -> list[tuple[float, float]]:
     """Collect right ascension and declination (degrees) of the sources of an entry."""
-    positions = [(entry.get("ra"), entry.get("dec"))]
-    for position in entry.get("positions") or ():
-        if isinstance(position, Sequence) and len(position) == 2:
-            positions.append((position[0], position[1]))
     return [
-        (float(ra), float(dec))
-        for ra, dec in positions
-        if isinstance(ra, int | float)
-        and isinstance(dec, int | float)
-        and isfinite(ra)
-        and isfinite(dec)
+        (float(position[0]), float(position[1]))
+        for position in ((entry.get("ra"), entry.get("dec")), *(entry.get("positions") or ()))
+        if isinstance(position, Sequence)
+        and len(position) == 2
+        and all(isinstance(angle, int | float) and isfinite(angle) for angle in position)
     ]

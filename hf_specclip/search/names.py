@@ -45,9 +45,7 @@ def normalise_name(name: str) -> str:
     """Normalise the name of a source, so that `2CXO J…`, `2cxoj…` and `J…` are equal."""
     short = " ".join(name.split())
     match = _CSC_NAME.match(short)
-    if match:
-        return f"{match[1]}{match[2].upper()}"
-    return name_key(short)
+    return f"{match[1]}{match[2].upper()}" if match else name_key(short)
 
 
 def host_names(hosts: Iterable[str]) -> dict[str, str]:
@@ -63,10 +61,9 @@ def host_names(hosts: Iterable[str]) -> dict[str, str]:
     names: dict[str, str] = {}
     for host in hosts:
         key = name_key(host)
-        others = nicknames.get(key, ())
-        for name in (host, *others, *([messier[key]] if key in messier else [])):
-            if len(name_key(name)) > _MIN_LETTERS or key in messier:
-                names.setdefault(name_key(name), host)
+        for name in map(name_key, (host, *nicknames.get(key, ()), messier.get(key, ""))):
+            if name and (len(name) > _MIN_LETTERS or key in messier):
+                names.setdefault(name, host)
     return names
 
 
@@ -104,10 +101,9 @@ def find_hosts(text: str, names: Mapping[str, str]) -> list[NameMatch]:
 
     def lookup(start: int, stop: int, _: int) -> NameMatch | None:
         phrase = text[start:stop]
-        host = names.get(name_key(phrase))
-        if host and re.fullmatch(r"[\w\s+–-]+", phrase) and not _NOT_HOST.match(text, stop):
-            return (start, stop), host
-        return None
+        is_name = re.fullmatch(r"[\w\s+–-]+", phrase) and not _NOT_HOST.match(text, stop)
+        host = names.get(name_key(phrase)) if is_name else None
+        return ((start, stop), host) if host else None
 
     return _longest_matches(list(_WORD.finditer(text)), _MAX_HOST_WORDS, lookup)
 
@@ -121,14 +117,11 @@ def _longest_matches(
     overlap.
     """
     matches: list[NameMatch] = []
-    first = 0
-    while first < len(words):
+    end = 0
+    for first, word in enumerate(words):
         for n_words in range(min(max_words, len(words) - first), 0, -1):
-            last = words[first + n_words - 1]
-            if match := lookup(words[first].start(), last.end(), n_words):
+            last = words[first + n_words - 1].end()
+            if word.start() >= end and (match := lookup(word.start(), last, n_words)):
                 matches.append(match)
-                first += n_words
-                break
-        else:
-            first += 1
+                end = last
     return matches

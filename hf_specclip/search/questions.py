@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from ..literature.quantities import OTHER_HARDNESS, Quantity, find_quantities
@@ -137,7 +138,8 @@ class Question:
             shown = ", ".join(labels[:_LABELS_SHOWN])
             lines.append(f"class: {', '.join(self.kinds)} ({shown}{more})")
         if self.conditions:
-            lines.append(f"conditions: {', '.join(map(_with_unit, self.conditions))}")
+            shown = [f"{c} {VARIABLES.get(c.variable, '')}".rstrip() for c in self.conditions]
+            lines.append(f"conditions: {', '.join(shown)}")
         if self.cone:
             ra, dec, radius = self.cone
             lines.append(f"position: within {60 * radius:.3g}′ of {ra:.5f} {dec:+.5f}")
@@ -238,8 +240,8 @@ def parse_question(
     mentions = mentioned_classes(remainder.without(quantities))
     remainder.remove(*((q.start, q.stop) for q in quantities))
     remainder.remove(*((m.start, m.stop) for m in mentions))
-    designations = remainder.find(*_DESIGNATIONS, keep=_is_designation(vocabulary))
-    unused += [match[0] for match in designations]
+    keep = partial(_is_designation, vocabulary)
+    unused += [match[0] for match in remainder.find(*_DESIGNATIONS, keep=keep)]
     in_words = [*unused, *(text[slice(*span)] for span, _ in (*hosts, *sources))]
     stated, unstored = _conditions(text, quantities, variables)
     kinds = _requested_classes(text, mentions)
@@ -254,11 +256,7 @@ def parse_question(
         sources=tuple(dict.fromkeys(source for _, source in sources if source not in likes)),
         like=tuple(likes),
         words=tuple(known),
-        unused=(
-            *unused,
-            *unstored,
-            *(f"{name} (not in the index)" for name in lacking),
-        ),
+        unused=(*unused, *unstored, *(f"{name} (not in the index)" for name in lacking)),
         unknown=tuple(unknown),
         suggestions=_suggestions(unknown, vocabulary),
         content=_content(text, [*in_words, *(w for w in unknown if w.isalpha())], spans),
@@ -292,26 +290,22 @@ class _Remainder:
         return sorted(matches, key=lambda match: match.start())
 
 
-def _is_designation(vocabulary: Vocabulary | None) -> Any:
-    def keep(match: re.Match[str]) -> bool:
-        if match[0].upper() in ("J2000", "B1950"):
-            return False
-        first = _WORD.search(match[0])
-        known = vocabulary is not None and first is not None and first[0] in vocabulary
-        # The first word of a text is capitalised without being a name.
-        return not (known and match.start() == 0 and first is not None and first[0][1:].islower())
-
-    return keep
+def _is_designation(vocabulary: Vocabulary | None, match: re.Match[str]) -> bool:
+    if match[0].upper() in ("J2000", "B1950"):
+        return False
+    first = _WORD.findall(match[0])[0]
+    # The first word of a text is capitalised without being a name.
+    capitalised = match.start() == 0 and first[1:].islower()
+    return not (capitalised and vocabulary is not None and first in vocabulary)
 
 
 def _requested_classes(text: str, mentions: list[ClassMention]) -> list[ClassMention]:
     """Drop classes that describe the environment, as in "a binary in a globular cluster"."""
     linked: list[list[ClassMention]] = []
     for item in mentions:
-        if linked and _LINK.fullmatch(text, linked[-1][-1].stop, item.start):
-            linked[-1].append(item)
-        else:
-            linked.append([item])
+        if not linked or not _LINK.fullmatch(text, linked[-1][-1].stop, item.start):
+            linked.append([])
+        linked[-1].append(item)
     free = [items for items in linked if not _PREPOSITION.search(text[: items[0].start])]
     return [item for items in free or linked[:1] for item in items]
 
@@ -368,20 +362,15 @@ def _range(quantity: Quantity) -> tuple[float, float]:
 
 def _sort_words(text: str, vocabulary: Vocabulary | None) -> tuple[list[str], list[str], list[str]]:
     """Sort words into known, common (in most texts) and unknown ones."""
-    known: dict[str, None] = {}
-    common: dict[str, None] = {}
-    unknown: dict[str, None] = {}
+    known, common, unknown = dict[str, None](), dict[str, None](), dict[str, None]()
     for match in _WORD.finditer(text):
         word = match[0]
         if word.lower() in FUNCTION_WORDS or (len(word) == 1 and word.isascii() and word.isalpha()):
             continue
-        share = 0.0 if any(c.isdigit() for c in word) else _share(word, vocabulary)
+        share = float(word.isascii()) / 2 if vocabulary is None else vocabulary.share(word)
+        share *= not any(c.isdigit() for c in word)
         (known if 0 < share <= _COMMON else common if share else unknown)[word] = None
     return list(known), list(common), list(unknown)
-
-
-def _share(word: str, vocabulary: Vocabulary | None) -> float:
-    return float(word.isascii()) / 2 if vocabulary is None else vocabulary.share(word)
 
 
 def _suggestions(unknown: list[str], vocabulary: Vocabulary | None) -> dict[str, tuple[str, ...]]:
@@ -421,7 +410,3 @@ def _refuse(question: Question, mentions: list[ClassMention], common: list[str])
         what = f"“{' '.join(common)}” does not distinguish sources" if common else "Empty query"
         reason = f"{what}: add a source class, a spectral property or a value."
     return replace(question, refusal=reason)
-
-
-def _with_unit(condition: Condition) -> str:
-    return f"{condition} {VARIABLES.get(condition.variable, '')}".rstrip()

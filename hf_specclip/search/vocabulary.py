@@ -10,7 +10,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -80,19 +79,8 @@ class Vocabulary:
     def suggest(self, word: str, n: int = 3) -> list[str]:
         """Suggest words of similar spelling, nearest first."""
         word = word.lower()
-        candidates = [
-            other
-            for length in range(len(word) - 2, len(word) + 3)
-            for other in self._by_length.get(length, ())
-        ]
+        candidates = [other for other in self.words if abs(len(other) - len(word)) <= 2]
         return get_close_matches(word, candidates, n, _MIN_RATIO) if len(word) > 3 else []
-
-    @cached_property
-    def _by_length(self) -> dict[int, list[str]]:
-        lengths: dict[int, list[str]] = {}
-        for word in self.words:
-            lengths.setdefault(len(word), []).append(word)
-        return lengths
 
     @classmethod
     def from_texts(
@@ -167,8 +155,7 @@ class Vocabulary:
 
 def _forms(word: str) -> tuple[str, ...]:
     """Return the word with its singular and plural."""
-    forms = [word, f"{word}s"]
-    for ending, replacement in (("ies", "y"), ("es", ""), ("s", "")):
-        if word.endswith(ending) and len(word) > len(ending) + 2:
-            forms.append(word.removesuffix(ending) + replacement)
-    return tuple(forms)
+    endings = {"ies": "y", "es": "", "s": ""}
+    singulars = (word.removesuffix(end) + new for end, new in endings.items()
+                 if word.endswith(end) and len(word) > len(end) + 2)  # fmt: skip
+    return word, f"{word}s", *singulars
