@@ -196,10 +196,9 @@ def open_splits(
 
 
 def _dataset_info(folder: Path) -> dict[str, Any]:
-    path = folder / _INFO_FILE
-    if not path.is_file():
+    if not (folder / _INFO_FILE).is_file():
         return {}
-    info = read_json(path)
+    info = read_json(folder / _INFO_FILE)
     return {"simulated": bool(info.get("simulated")), "text_model": info.get("text_model")}
 
 

@@ -32,14 +32,17 @@ LEAST_COUNTS = 200
 # With fewer counts, a gain shift of 3 % is rarely detected (`specclip_training.posterior_checks`).
 GAIN_COUNTS = 10_000
 N_BINS, ENERGY_RANGE = 400, (0.5, 8.0)
+_GRID = energy_grid(N_BINS, ENERGY_RANGE)
+_CENTRES = (_GRID[1:] + _GRID[:-1]) / 2
 BANDS = ((0.5, 0.8), (0.8, 1.2), (1.2, 2.0), (2.0, 3.5), (3.5, 5.0), (5.0, 7.0))
 # Prominent emission lines of X-ray sources, keV.
 LINES = {
     "O VIII": 0.654, "Fe L": 0.9, "Ne X": 1.022, "Mg XI": 1.343, "Si XIII": 1.854, "S XV": 2.451,
     "Ar XVII": 3.13, "Ca XIX": 3.89, "neutral Fe Kα": 6.404, "Fe XXV": 6.68, "Fe XXVI": 6.966,
 }  # fmt: skip
-# Width of the groups of bins for the deviance, keV.
-_GROUP_WIDTH = 0.1
+# Matrix (400, g) of the groups of bins for the deviance, 0.1 keV wide.
+_NUMBERS = ((_CENTRES - _GRID[0]) / 0.1).astype(int)
+_GROUPS = np.eye(_NUMBERS[-1] + 1)[_NUMBERS]
 # Inner limit of the neighbourhood of a line, in half widths of its window, and outer limits, in
 # units of the line energy; maximum half width of a window, in bins.
 _GAP, _NEIGHBOURHOOD, _MAX_HALF_WIDTH = 1.8, (0.72, 1.3), 40
@@ -146,39 +149,34 @@ def check_counts(
         seed: seed of the samples.
     """
     counts = np.asarray(columns["counts"], np.int64)
-    grid = energy_grid(N_BINS, ENERGY_RANGE)
-    background = _smooth_background(columns, grid)
+    background = _smooth_background(columns)
     draws = []
     random = np.random.default_rng([seed % 2**32, 29])
-    groups = _groups(grid)
-    grouped = response @ groups
+    grouped = counts @ _GROUPS, background @ _GROUPS, response @ _GROUPS
     for name in MODELS:
         shape, column = (variables.get(f"{name}_{p}") for p in (MODELS[name].shape_name, "nh"))
         if shape is None or column is None:
             continue
         model = _tabulated(name, energy_edges.tobytes())
         priors = _prior(name, shape), _prior(None, column)
-        drawn = sample_posterior(
-            model, priors, counts @ groups, background @ groups, grouped, random
-        )
-        draws.append((name, model, drawn))
+        draws.append((name, model, sample_posterior(model, priors, *grouped, random)))
     if not draws:
         return None
     best, model, drawn = max(draws, key=lambda each: each[2].evidence)
     photons, _ = model.photons(torch.from_numpy(drawn.points), slopes=False)
     expected = _normalise_to_counts(photons[:, 0].numpy() @ response, background, counts.sum())
-    bands = tuple(_band(counts, expected, grid, band) for band in BANDS)
+    bands = tuple(_band(counts, expected, band) for band in BANDS)
     scanned = np.array(line_energies())
     scanned = scanned[(energy_edges[0] <= scanned) & (scanned < energy_edges[-1])]
     rows = np.searchsorted(energy_edges, scanned, side="right") - 1
     lines = tuple(
-        _line(counts, expected, grid, energy, response[row])
+        _line(counts, expected, energy, response[row])
         for energy, row in zip(scanned, rows, strict=True)
     )
     return PosteriorCheck(
         model=best,
         counts=int(counts.sum()),
-        p_value=_deviance_p_value(counts @ groups, expected @ groups, random),
+        p_value=_deviance_p_value(grouped[0], expected @ _GROUPS, random),
         bands=bands,
         lines=lines,
         unexplained=_unexplained(bands, lines),
@@ -199,9 +197,8 @@ def line_energies() -> tuple[float, ...]:
 def _resolution_table() -> tuple[np.ndarray, np.ndarray]:
     path = resources.files("hf_specclip.spectra") / "tables" / "acis_resolution.csv"
     with path.open("r", encoding="ascii") as file:
-        names = file.readline().strip().split(",")
-        table = np.loadtxt(file, delimiter=",")
-    return table[:, 0], table[:, names.index(f"{_FALLBACK}_fwhm_kev")]
+        table = np.genfromtxt(file, delimiter=",", names=True, deletechars="")
+    return table[table.dtype.names[0]], table[f"{_FALLBACK}_fwhm_kev"]
 
 
 def _resolution(energy: Any) -> Any:
@@ -211,17 +208,16 @@ def _resolution(energy: Any) -> Any:
 
 def _response_of(spectrum: XRaySpectrum) -> tuple[np.ndarray, np.ndarray]:
     """Return energy edges (m + 1,) and response (m, 400) in cm²."""
-    grid = energy_grid(N_BINS, ENERGY_RANGE)
     rmf = spectrum.rmf
     if rmf is None:
-        return nominal_response(spectrum, grid)
+        return nominal_response(spectrum, _GRID)
     low, high = np.searchsorted(rmf.energy_edges, (0.25, 10.0))
     rows = slice(max(int(low) - 1, 0), int(high))
     edges = np.maximum(rmf.energy_edges[rows.start : rows.stop + 1], 1e-3)
     matrix: np.ndarray = rmf.dense()[rows] * np.asarray(spectrum.areascal, np.float32)
     if spectrum.arf is not None:
         matrix = matrix * spectrum.arf.on(rmf.energy_edges)[rows, None]
-    shares = overlap_fractions(spectrum.channel_edges, grid) * spectrum.good[:, None]
+    shares = overlap_fractions(spectrum.channel_edges, _GRID) * spectrum.good[:, None]
     return edges[: len(matrix) + 1], matrix.astype(np.float64) @ shares
 
 
@@ -260,25 +256,12 @@ def _prior(model: str | None, variable: Any) -> PredictiveDistribution:
     return PredictiveDistribution(MODELS[model].to_internal(np.clip(values, *MODELS[model].bounds)))
 
 
-def _smooth_background(columns: dict[str, Any], grid: np.ndarray) -> np.ndarray:
+def _smooth_background(columns: dict[str, Any]) -> np.ndarray:
     """Return the expected background in the aperture (400,), averaged over 0.4 keV."""
     region = np.asarray(columns["background_counts"], np.float64)
-    width = max(round(0.4 / (grid[1] - grid[0])), 1)
-    kernel = np.ones(width)
+    kernel = np.ones(max(round(0.4 / (_GRID[1] - _GRID[0])), 1))
     inside = np.convolve(np.ones_like(region), kernel, "same")
     return np.convolve(region, kernel, "same") / inside * float(columns["background_scale"] or 0.0)
-
-
-@cache
-def _group_matrix(width: float) -> np.ndarray:
-    grid = energy_grid(N_BINS, ENERGY_RANGE)
-    centres = (grid[1:] + grid[:-1]) / 2
-    index = ((centres - grid[0]) / width).astype(int)
-    return np.eye(index[-1] + 1)[index]
-
-
-def _groups(grid: np.ndarray) -> np.ndarray:
-    return _group_matrix(_GROUP_WIDTH)
 
 
 def _normalise_to_counts(source: np.ndarray, background: np.ndarray, total: int) -> np.ndarray:
@@ -305,10 +288,8 @@ def _deviance(counts: np.ndarray, expected: np.ndarray) -> np.ndarray:
     return 2.0 * terms.sum(axis=1)
 
 
-def _band(
-    counts: np.ndarray, expected: np.ndarray, grid: np.ndarray, band: tuple[float, float]
-) -> Departure:
-    inside = _inside(grid, *band)
+def _band(counts: np.ndarray, expected: np.ndarray, band: tuple[float, float]) -> Departure:
+    inside = _inside(*band)
     total, observed = int(counts.sum()), int(counts[inside].sum())
     share = expected[:, inside].sum(axis=1) / expected.sum(axis=1)
     lower, upper = binomial_tails(observed, total, share)
@@ -316,14 +297,13 @@ def _band(
 
 
 def _line(
-    counts: np.ndarray, expected: np.ndarray, grid: np.ndarray, energy: float, profile: np.ndarray
+    counts: np.ndarray, expected: np.ndarray, energy: float, profile: np.ndarray
 ) -> Departure:
     """Compare the counts in a line window, relative to its neighbourhood, with the samples.
 
     Args:
         counts: (400,).
         expected: (S, 400).
-        grid: (401,), keV.
         energy: energy of the line, keV.
         profile: response to photons of this energy (400,).
     """
@@ -331,7 +311,7 @@ def _line(
     half = (last - first) / 2
     window = np.zeros(len(counts), bool)
     window[first:last] = True
-    near = _inside(grid, _NEIGHBOURHOOD[0] * energy, _NEIGHBOURHOOD[1] * energy)
+    near = _inside(_NEIGHBOURHOOD[0] * energy, _NEIGHBOURHOOD[1] * energy)
     gap = round(_GAP * half - half)
     near[max(first - gap, 0) : last + gap] = False
     observed, n_near = int(counts[window].sum()), int(counts[near].sum())
@@ -340,8 +320,8 @@ def _line(
     _, upper = binomial_tails(observed, observed + n_near, share)
     mean = float(np.mean(share / np.maximum(1 - share, 1e-12)) * n_near)
     name = next((n for n, e in LINES.items() if abs(e - energy) < _LINE_TOLERANCE), None)
-    low, high = float(grid[first]), float(grid[last])
-    return Departure(low, high, observed, mean, upper, name, energy)
+    ends = float(_GRID[first]), float(_GRID[last])
+    return Departure(*ends, observed, mean, upper, name, energy)
 
 
 def _line_window(profile: np.ndarray, continuum: np.ndarray) -> tuple[int, int]:
@@ -369,9 +349,8 @@ def _unexplained(
     return tuple(sorted(selected_bands + selected[:3], key=lambda departure: departure.p_value))
 
 
-def _inside(grid: np.ndarray, low: float, high: float) -> np.ndarray:
-    centres = (grid[1:] + grid[:-1]) / 2
-    return (centres >= low) & (centres < high)
+def _inside(low: float, high: float) -> np.ndarray:
+    return (low <= _CENTRES) & (high > _CENTRES)
 
 
 def _p(value: float) -> str:

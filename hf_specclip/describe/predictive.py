@@ -87,7 +87,8 @@ def sample_posterior(
         normal = random.standard_normal((N_DRAWS, 2))
         deviates = mean + normal @ root.T
         proposal = -0.5 * (normal**2).sum(axis=1) - np.log(np.diag(root)).sum()
-        points = _points(model, priors, deviates)
+        points = np.stack([p.at(z) for p, z in zip(priors, deviates.T, strict=True)], axis=1)
+        points = np.clip(points, model.lower.numpy(), model.upper.numpy())
         target = _log_likelihood(model, points, counts, background, response)
         target = target - 0.5 * (deviates**2).sum(axis=1)
         log_weights = target - proposal
@@ -99,15 +100,6 @@ def sample_posterior(
     highest = log_weights.max()
     evidence = float(highest + np.log(np.exp(log_weights - highest).mean()))
     return PosteriorSamples(points[resampled], evidence)
-
-
-def _points(
-    model: TabulatedModel,
-    priors: tuple[PredictiveDistribution, PredictiveDistribution],
-    deviates: np.ndarray,
-) -> np.ndarray:
-    points = np.stack([prior.at(z) for prior, z in zip(priors, deviates.T, strict=True)], axis=1)
-    return np.clip(points, model.lower.numpy(), model.upper.numpy())
 
 
 def _log_likelihood(
@@ -155,8 +147,6 @@ def binomial_tails(observed: int, total: int, shares: np.ndarray) -> tuple[float
         upper = normal(torch.from_numpy((mean - observed + 0.5) / sigma))
         return float(lower.mean()), float(upper.mean())
     numbers = torch.arange(total + 1, dtype=torch.float64)
-    choose = torch.lgamma(torch.tensor(total + 1.0, dtype=torch.float64))
-    choose = choose - torch.lgamma(numbers + 1) - torch.lgamma(total - numbers + 1)
-    p = torch.from_numpy(share)[:, None]
-    mass = torch.exp(choose + numbers * p.log() + (total - numbers) * torch.log1p(-p)).mean(dim=0)
+    binomial = torch.distributions.Binomial(total, torch.from_numpy(share)[:, None])
+    mass = binomial.log_prob(numbers).exp().mean(dim=0)
     return float(mass[: observed + 1].sum()), float(mass[observed:].sum())

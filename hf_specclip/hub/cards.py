@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path, PurePath
 from typing import Any
 
-from ..errors import SpecCLIPError
+from ..errors import FileFormatError, SpecCLIPError
 from ..formatting import format_metric, format_number
 from ..models.variables_specclip import AXIS, SECTIONS
 from ..storage import read_json, write_text
@@ -113,15 +113,10 @@ def read_metrics(folder: Path, metrics: str | os.PathLike[str] | None = None) ->
             f"no measured results for the card in {' or '.join(map(str, paths))}: name the "
             f"{METRICS_FILE} of the run with --metrics"
         )
-    if path.stat().st_size > MAX_METRICS_BYTES:
-        raise PublishError(f"{path} is larger than {MAX_METRICS_BYTES} bytes")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise PublishError(f"{path} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise PublishError(f"{path} is not a JSON object")
-    return content
+        return read_json(path, MAX_METRICS_BYTES)
+    except FileFormatError as error:
+        raise PublishError(str(error)) from error
 
 
 def without_paths(value: Any) -> Any:

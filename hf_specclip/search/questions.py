@@ -138,8 +138,8 @@ class Question:
             shown = ", ".join(labels[:_LABELS_SHOWN])
             lines.append(f"class: {', '.join(self.kinds)} ({shown}{more})")
         if self.conditions:
-            shown = [f"{c} {VARIABLES.get(c.variable, '')}".rstrip() for c in self.conditions]
-            lines.append(f"conditions: {', '.join(shown)}")
+            terms = [f"{c} {VARIABLES.get(c.variable, '')}".rstrip() for c in self.conditions]
+            lines.append(f"conditions: {', '.join(terms)}")
         if self.cone:
             ra, dec, radius = self.cone
             lines.append(f"position: within {60 * radius:.3g}′ of {ra:.5f} {dec:+.5f}")
