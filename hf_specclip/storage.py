@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -235,7 +236,9 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
 
 
 def to_json(value: Any) -> Any:
-    """Convert nested values to JSON types: string keys, lists, and None for nan and infinity."""
+    """Convert nested values and data classes to JSON types; nan and infinity become None."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -121,15 +121,15 @@ class PageEvents:
         if description.file is not None:  # without the temporary folder
             description = replace(description, file=Path(description.file).name)
 
+        title = description.source.get("source_name") or description.title
+
         def part(section: str, *values: Any) -> str:
             return "" if section in description.withheld else render(section, *values)
 
         values = {
             "message": "",
             "results": gr.update(visible=True),
-            "facts": render(
-                "facts", description, description.source.get("source_name") or description.title
-            ),
+            "facts": render("facts", description, title),
             "spectrum": spectrum_figure(description.spectrum, _label(description)),
             "classes": part("classes", description.families, description.class_stands_out)
             + render("probes", description.probes),
@@ -141,7 +141,8 @@ class PageEvents:
                 fit_values(description.fit),
             )
             + render("check", description.check),
-            "map": self._map(description),
+            "map": self.map_points
+            and map_figure(self.map_points, description.map_position, _label(description)),
             "outlier": part("outlier", description.outlier),
             "similar": part("similar", description.similar, self.can_open),
             "exports": render_exports(description),
@@ -161,11 +162,6 @@ class PageEvents:
             "open": "",
         }
         return [values.get(name, gr.skip()) for name in RESULTS]
-
-    def _map(self, description: Description) -> Any:
-        if self.map_points is None:
-            return None
-        return map_figure(self.map_points, description.map_position, _label(description))
 
 
 def _label(description: Description) -> str:

@@ -86,10 +86,8 @@ def map_figure(
     label = escape(label)
     positions = np.asarray(points["positions"], np.float64)
     classes = np.array([escape(name or "unknown") for name in points["classes"]], dtype=object)
-    names, ids = (
-        np.array([escape(name) for name in points["names"]], object),
-        np.array(points["ids"], object),
-    )
+    names = np.array([escape(name) for name in points["names"]], object)
+    ids = np.array(points["ids"], object)
     trace_type = go.Scattergl if len(ids) > _MAX_ELEMENTS else go.Scatter
     frequent = [name for name, _ in Counter(classes.tolist()).most_common() if name != "unknown"]
     coloured = frequent[: len(_CLASS_COLOURS)]
@@ -117,8 +115,7 @@ def map_figure(
     for name, colour in zip(coloured, _CLASS_COLOURS, strict=False):
         add(classes == name, name, colour)
     if position is not None:
-        figure.add_trace(
-            go.Scatter(
+        figure.add_scatter(
                 x=[float(position[0])],
                 y=[float(position[1])],
                 mode="markers",
@@ -128,8 +125,7 @@ def map_figure(
                         "line": {"color": "#fff", "width": 1}},
                 text=[label],
                 hovertemplate="%{text}<extra></extra>",
-            )
-        )  # fmt: skip
+)  # fmt: skip
     axis = {"visible": False}
     figure.update_layout(
         **_layout(height=460),
@@ -145,49 +141,39 @@ def map_figure(
 
 
 def _add_points(figure: Any, points: GroupedRates, label: str) -> None:
-    import plotly.graph_objects as go
-
     detected, weak = points.found, points.weak
     line = {"color": _SOURCE, "thickness": 1.2, "width": 0}
-    figure.add_trace(
-        go.Scatter(
-            x=points.centre[detected],
-            y=points.rate[detected],
-            error_x=_error_bars(points.sides[:, detected], line),
-            error_y=_error_bars(points.errors[:, detected], line),
-            mode="markers",
-            marker={"color": _SOURCE, "size": 5},
-            name=label,
-            hovertemplate="%{x:.3g} keV<br>%{y:.3g} counts/s/keV<extra></extra>",
-        )
+    figure.add_scatter(
+        x=points.centre[detected],
+        y=points.rate[detected],
+        error_x=_error_bars(points.sides[:, detected], line),
+        error_y=_error_bars(points.errors[:, detected], line),
+        mode="markers",
+        marker={"color": _SOURCE, "size": 5},
+        name=label,
+        hovertemplate="%{x:.3g} keV<br>%{y:.3g} counts/s/keV<extra></extra>",
     )
     if weak.any():
-        figure.add_trace(
-            go.Scatter(
-                x=points.centre[weak],
-                y=points.limit[weak],
-                mode="markers",
-                marker={"color": _SOURCE, "size": 8, "symbol": "arrow-down", "opacity": 0.45},
-                name="1σ upper limit",
-                showlegend=False,
-                hovertemplate="%{x:.3g} keV<br>below %{y:.3g} (1σ)<extra></extra>",
-            )
+        figure.add_scatter(
+            x=points.centre[weak],
+            y=points.limit[weak],
+            mode="markers",
+            marker={"color": _SOURCE, "size": 8, "symbol": "arrow-down", "opacity": 0.45},
+            name="1σ upper limit",
+            showlegend=False,
+            hovertemplate="%{x:.3g} keV<br>below %{y:.3g} (1σ)<extra></extra>",
         )
 
 
 def _add_background(figure: Any, points: GroupedRates) -> None:
-    import plotly.graph_objects as go
-
     rate = np.where(points.background_rate > 0, points.background_rate, np.nan)
-    figure.add_trace(
-        go.Scatter(
-            x=points.background_edges,
-            y=np.append(rate, rate[-1:]),
-            mode="lines",
-            line={"color": _BACKGROUND, "width": 1.2, "shape": "hv"},
-            name="background, scaled",
-            hoverinfo="skip",
-        )
+    figure.add_scatter(
+        x=points.background_edges,
+        y=np.append(rate, rate[-1:]),
+        mode="lines",
+        line={"color": _BACKGROUND, "width": 1.2, "shape": "hv"},
+        name="background, scaled",
+        hoverinfo="skip",
     )
 
 

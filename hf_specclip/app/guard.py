@@ -8,7 +8,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -69,11 +69,9 @@ def allowed_hosts(address: str, names: Collection[str] = ()) -> Callable[[str], 
 
 
 def _is_number(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+    with suppress(ValueError):
+        return bool(ipaddress.ip_address(host))
+    return False
 
 
 class PageGuard:
@@ -104,11 +102,7 @@ class PageGuard:
         if self._is_foreign(headers):
             await _refuse(scope, send, 403, "This page answers only its own address.")
             return
-        if (
-            scope["type"] == "http"
-            and scope["method"] == "POST"
-            and scope["path"].endswith("/upload")
-        ):
+        if scope.get("method") == "POST" and scope["path"].endswith("/upload"):
             length = headers.get("content-length", "")
             if not length.isdecimal():
                 await _refuse(scope, send, 411, "An upload has to state its length.")
@@ -133,18 +127,15 @@ class PageGuard:
     def _stored(self) -> int:
         sizes = 0
         for path in self.folder.rglob("*"):
-            try:
+            with suppress(OSError):  # removed meanwhile
                 sizes += path.stat().st_size if path.is_file() else 0
-            except OSError:  # removed meanwhile
-                continue
         return sizes
 
 
 def _name_of(address: str) -> str:
-    try:
+    with suppress(ValueError):
         return (urlsplit(address).hostname or "").lower()
-    except ValueError:
-        return ""
+    return ""
 
 
 async def _refuse(scope: Any, send: Any, status: int, sentence: str) -> None:

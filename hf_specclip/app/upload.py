@@ -54,7 +54,8 @@ def read_upload(
         _copy(files, folder, max_bytes)
         answer = _read_within(max_seconds, folder)
         if isinstance(answer, str):
-            raise UploadError(_without_folder(answer, folder))
+            message = answer.replace(f"{folder}/", "").replace(str(folder), "the upload")
+            raise UploadError(f"{message.rstrip('.')}.")
         return answer
 
 
@@ -62,11 +63,7 @@ def _read_within(seconds: float, folder: Path) -> Any:
     """Return the spectrum of a folder, or what is wrong; a child reads it, and is ended in time."""
     command = [sys.executable, "-P", "-m", __name__, folder, math.ceil(seconds), MAX_MEMORY]
     one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    environment = {
-        **os.environ,
-        **one_thread,
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-    }
+    path = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with tempfile.TemporaryFile() as answer:
         try:
             done = subprocess.run(
@@ -75,7 +72,7 @@ def _read_within(seconds: float, folder: Path) -> Any:
                 stdout=answer,
                 stderr=subprocess.DEVNULL,
                 timeout=seconds,
-                env=environment,
+                env={**os.environ, **one_thread, **path},
             )
         except subprocess.TimeoutExpired:
             raise UploadError(
@@ -143,9 +140,7 @@ def _read(folder: Path) -> XRaySpectrum:
         raise UploadError(f"No spectrum among the files, only {names}: upload the PHA file too.")
     source = _source_file(spectra)
     side_files = _side_files(source, spectra, responses)
-    read = spectra[source]
-    if side_files:
-        read = read_spectra(source, **side_files)
+    read = read_spectra(source, **side_files) if side_files else spectra[source]
     if len(read) > 1:
         raise UploadError(
             f"{source.name} holds {len(read)} spectra; the web app shows one at a time. Use "
@@ -190,9 +185,7 @@ def _source_file(spectra: dict[Path, list[XRaySpectrum]]) -> Path:
     """Return the source among spectra: the one with a background, else not named like one."""
     if len(spectra) == 1:
         return next(iter(spectra))
-    with_background = [
-        path for path, read in spectra.items() if read[0].background_counts is not None
-    ]
+    with_background = [p for p, read in spectra.items() if read[0].background_counts is not None]
     named_as_source = [
         path for path in spectra if not any(mark in path.name.lower() for mark in _BACKGROUND_MARKS)
     ]
@@ -201,11 +194,6 @@ def _source_file(spectra: dict[Path, list[XRaySpectrum]]) -> Path:
             return candidates[0]
     names = " and ".join(path.name for path in spectra)
     raise UploadError(f"{names} all contain a spectrum: upload one source at a time.")
-
-
-def _without_folder(message: str, folder: Path) -> str:
-    message = message.replace(f"{folder}/", "").replace(str(folder), "the upload")
-    return f"{message.rstrip('.')}."
 
 
 if __name__ == "__main__":

@@ -135,7 +135,9 @@ class SpectrumReader:
         from multiprocessing import get_context
 
         # Not forked: the threads of a loaded model do not outlive a fork.
-        pool = ProcessPoolExecutor(self.jobs, get_context("spawn"), _ignore_interrupts)
+        # They leave Ctrl-C to this process, which ends them, too.
+        ignored = signal.SIGINT, signal.SIG_IGN
+        pool = ProcessPoolExecutor(self.jobs, get_context("spawn"), signal.signal, ignored)
         parts = (
             self.files[start : start + _FILES_AT_ONCE]
             for start in range(0, len(self.files), _FILES_AT_ONCE)
@@ -179,11 +181,6 @@ class SpectrumReader:
         sentence = f"specclip: {'' if file in message else f'{file}: '}{message}"
         tell(sentence)
         self.status = 1
-
-
-def _ignore_interrupts() -> None:
-    """Leave Ctrl-C to the process that started this one, which ends both."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _read_files(files: list[str], strict: bool) -> list[tuple[list[XRaySpectrum], str | None]]:

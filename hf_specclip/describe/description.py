@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -261,18 +261,6 @@ class Description:
     def to_dict(self) -> dict[str, Any]:
         """Convert to JSON-serialisable values; non-finite numbers become None."""
         values: dict[str, Any] = {name: getattr(self, name) for name in _FIELDS_OF_A_DICT}
-        for name in (
-            "limitations",
-            "literature",
-            "at_position",
-            "similar",
-            "variables",
-            "families",
-            "probes",
-        ):
-            values[name] = [asdict(item) for item in values[name]]
-        for name in ("outlier", "check"):
-            values[name] = None if values[name] is None else asdict(values[name])
         if self.fit is not None:
             values["fit"] = {"statistic": self.fit.statistic, **self.fit.columns()}
             values["fit"] |= {f"{n}_reason": fit.reason for n, fit in self.fit.models.items()}

@@ -198,7 +198,7 @@ def _resolution_table() -> tuple[np.ndarray, np.ndarray]:
     path = resources.files("hf_specclip.spectra") / "tables" / "acis_resolution.csv"
     with path.open("r", encoding="ascii") as file:
         table = np.genfromtxt(file, delimiter=",", names=True, deletechars="")
-    return table[table.dtype.names[0]], table[f"{_FALLBACK}_fwhm_kev"]
+    return table["energy_kev"], table[f"{_FALLBACK}_fwhm_kev"]
 
 
 def _resolution(energy: Any) -> Any:

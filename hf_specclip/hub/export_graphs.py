@@ -7,7 +7,6 @@ ours: `SpectrumFeatures` repeats `compute_features` in operations that a graph c
 from __future__ import annotations
 
 import copy
-from itertools import starmap
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -168,12 +167,8 @@ def _hardness(net: torch.Tensor, variance: torch.Tensor) -> list[torch.Tensor]:
         (medium, soft, of_medium, of_soft),
     )
     ratios = [(x - y) / (x + y) for x, y, *_ in pairs]
-    errors = starmap(_error, pairs)
-    return [torch.stack(ratios, dim=1), torch.stack(list(errors), dim=1).clamp(max=1)]
-
-
-def _error(x: Any, y: Any, variance_x: Any, variance_y: Any) -> torch.Tensor:
-    return 2 * (y**2 * variance_x + x**2 * variance_y).sqrt() / (x + y) ** 2
+    errors = [2 * (y**2 * of_x + x**2 * of_y).sqrt() / (x + y) ** 2 for x, y, of_x, of_y in pairs]
+    return [torch.stack(ratios, dim=1), torch.stack(errors, dim=1).clamp(max=1)]
 
 
 class SpectrumTower(nn.Module):
