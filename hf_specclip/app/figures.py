@@ -116,16 +116,20 @@ def map_figure(
         add(classes == name, name, colour)
     if position is not None:
         figure.add_scatter(
-                x=[float(position[0])],
-                y=[float(position[1])],
-                mode="markers",
-                name=label,
-                showlegend=False,
-                marker={"size": 17, "symbol": "star", "color": _INK,
-                        "line": {"color": "#fff", "width": 1}},
-                text=[label],
-                hovertemplate="%{text}<extra></extra>",
-)  # fmt: skip
+            x=[float(position[0])],
+            y=[float(position[1])],
+            mode="markers",
+            name=label,
+            showlegend=False,
+            marker={
+                "size": 17,
+                "symbol": "star",
+                "color": _INK,
+                "line": {"color": "#fff", "width": 1},
+            },
+            text=[label],
+            hovertemplate="%{text}<extra></extra>",
+        )
     axis = {"visible": False}
     figure.update_layout(
         **_layout(height=460),
