@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import comb
 from typing import Any
 
 from ..classify.classifier import SourceClassifier
@@ -47,19 +48,19 @@ def _field_note(index: SpecCLIPIndex, facts: Mapping[str, Any]) -> str | None:
     position = position_of(facts)
     if position is None:
         return None
-    from scipy.stats import binom
-
     ra, dec, own = position
     known = [
         bool(match.entry[RECOVERED])
         for match in index.within(ra, dec, FIELD_RADIUS / 60.0)
         if RECOVERED in match.entry and match.separation > own / 3600.0
     ]
-    if binom.cdf(sum(known), len(known), 0.5) >= _LEVEL:
+    n, right = len(known), sum(known)
+    # Binomial probability of at most `right` correct classes out of n.
+    if sum(comb(n, k) for k in range(right + 1)) / 2**n >= _LEVEL:
         return None
     return (
-        f"of {len(known)} gallery sources of known class within {FIELD_RADIUS:.0f}′, "
-        f"{sum(known)} would be classified correctly: no class stands out in this field"
+        f"of {n} gallery sources of known class within {FIELD_RADIUS:.0f}′, "
+        f"{right} would be classified correctly: no class stands out in this field"
     )
 
 
