@@ -30,7 +30,6 @@ from .detections import (
     REFERENCE_AREA,
     Batch,
     Observed,
-    Sources,
     at_the_time,
     bins_within,
     measured_variables,
@@ -91,15 +90,12 @@ class Universe:
 
     def _keep(self, layout: Layout, rows: np.ndarray) -> None:
         """Keep some detections, and number the sources that have one anew."""
-        detections, sources = layout.detections.take(rows), layout.sources
+        detections = layout.detections.take(rows)
         kept, number = np.unique(detections.source, return_inverse=True)
         self.detections = replace(detections, source=number)
-        columns = {
-            name: values[kept] for name, values in vars(sources).items() if name != "spectra"
-        }
-        extended = class_values("extended")[columns["class_index"]]
-        columns["names"] = source_names(columns["ra"], columns["dec"], extended)
-        self.sources = Sources(**columns, spectra=sources.spectra.take(kept))
+        sources = layout.sources.take(kept)
+        extended = class_values("extended")[sources.class_index]
+        self.sources = replace(sources, names=source_names(sources.ra, sources.dec, extended))
 
     def batches(self, size: int) -> list[Batch]:
         """Return the rows in batches of at least `size`; the rows of a source are in one batch."""

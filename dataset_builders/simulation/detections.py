@@ -23,7 +23,7 @@ HARDENING = 0.06
 
 
 @dataclass(frozen=True)
-class Sources:
+class Sources(light_curves.Rows):
     """Sources, arrays (n)."""
 
     field: np.ndarray  # index of the field
@@ -37,7 +37,7 @@ class Sources:
 
 
 @dataclass(frozen=True)
-class Detections:
+class Detections(light_curves.Rows):
     """Detections: sources in observations, arrays (n)."""
 
     source: np.ndarray  # index of the source
@@ -56,11 +56,6 @@ class Detections:
     background: np.ndarray  # local background over the quiescent one
     background_scale: np.ndarray  # background-region counts times this are aperture counts
     light: light_curves.LightCurves  # variability during the observation
-
-    def take(self, rows: np.ndarray) -> Detections:
-        """Return some detections, in the order of `rows`."""
-        columns = {name: column[rows] for name, column in vars(self).items() if name != "light"}
-        return Detections(**columns, light=self.light.take(rows))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -12,8 +13,19 @@ from hf_specclip.spectra.timing import N_TIMES
 N_OCTAVES = 7
 
 
+class Rows:
+    """Record of arrays with one value per row."""
+
+    def take(self, rows: np.ndarray) -> Self:
+        """Return some rows, in the order of their indices."""
+        columns = vars(self).items()
+        return type(self)(
+            **{name: c.take(rows) if isinstance(c, Rows) else c[rows] for name, c in columns}
+        )
+
+
 @dataclass(frozen=True)
-class LightCurves:
+class LightCurves(Rows):
     """Light curves of sources during observations, arrays (n)."""
 
     scatter: np.ndarray  # standard deviation of ln(rate), of noise with equal power in each octave
@@ -23,10 +35,6 @@ class LightCurves:
     flare: np.ndarray  # height of a flare over the quiescent rate; 0 where there is none
     flare_start: np.ndarray  # share of the observation that is over when it begins
     flare_decay: np.ndarray  # its exponential time, s
-
-    def take(self, rows: np.ndarray) -> LightCurves:
-        """Return the light curves of some rows, in their order."""
-        return LightCurves(**{item.name: getattr(self, item.name)[rows] for item in fields(self)})
 
     def flare_boost(self, exposure: np.ndarray) -> np.ndarray:
         """Return the mean rate over the quiescent one, (n)."""

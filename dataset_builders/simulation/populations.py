@@ -13,7 +13,7 @@ import numpy as np
 from hf_specclip.spectra import emission as models
 
 from .instrument import PHOTON_CENTRES, PHOTON_EDGES, photons_within
-from .light_curves import LightCurves
+from .light_curves import LightCurves, Rows
 from .source_classes import (
     BLACK_BODY,
     BREMSSTRAHLUNG,
@@ -30,7 +30,7 @@ from .source_classes import (
 
 
 @dataclass(frozen=True)
-class Spectra:
+class Spectra(Rows):
     """Parameters of many spectra, each an array (n,)."""
 
     # first, second: index into `COMPONENTS`, −1 where there is no second
@@ -50,10 +50,6 @@ class Spectra:
     # a power law, are as observed)
     redshift: np.ndarray
     line: np.ndarray  # equivalent width of Fe K at 6.4 keV in the source's frame, keV
-
-    def take(self, rows: np.ndarray) -> Spectra:
-        """Return the spectra of some rows, in their order."""
-        return Spectra(**{item.name: getattr(self, item.name)[rows] for item in fields(self)})
 
 
 def draw_spectra(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from string import Formatter
 
@@ -34,22 +34,21 @@ def _class_phrases() -> dict[str, list[list[tuple[str, str]]]]:
     that it allows.
     """
     of_label = {item.label: key for key, item in CLASSES.items()}
-    tables: dict[str, list[list[tuple[str, str]]]] = {}
+
+    def options(key: str, phrases: Iterable[str]) -> Iterator[tuple[str, str]]:
+        for phrase in phrases:
+            mentions = mentioned_classes(phrase)
+            if len(mentions) == 1 and not _CLAIMS.search(phrase):
+                allowed = {of_label[label] for label in mentions[0].labels if label in of_label}
+                if key in allowed:
+                    yield "|".join(name for name in CLASSES if name in allowed), phrase
+
+    tables = {}
     for key, item in CLASSES.items():
         source_class = find_class(item.label)
         assert source_class is not None
-        family = FAMILIES[source_class.family].names
-        tables[key] = []
-        for phrases in (source_class.names, source_class.synonyms, family):
-            options = []
-            for phrase in phrases:
-                mentions = mentioned_classes(phrase)
-                if len(mentions) != 1 or _CLAIMS.search(phrase):
-                    continue
-                allowed = {of_label[label] for label in mentions[0].labels if label in of_label}
-                if key in allowed:
-                    options.append(("|".join(name for name in CLASSES if name in allowed), phrase))
-            tables[key].append(options)
+        names = source_class.names, source_class.synonyms, FAMILIES[source_class.family].names
+        tables[key] = [list(options(key, phrases)) for phrases in names]
     return tables
 
 
