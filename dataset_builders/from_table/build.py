@@ -1,4 +1,4 @@
-"""Datasets from a user's own table, or from files of spectra and texts."""
+"""Datasets from a user's table, or from files of spectra and texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Groups of a user's rows: the links that a table shows, and why rows were joined."""
+"""Groups of a user's rows, and the links that join them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ..splits import assign_groups
 
-# Two names within this are one source: error circles of Chandra, XMM-Newton and Swift.
+# Sources within this distance are the same: error circles of Chandra, XMM-Newton and Swift.
 MATCH_RADIUS_ARCSEC = 5.0
 
 

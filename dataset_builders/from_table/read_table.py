@@ -24,12 +24,12 @@ _DELIMITERS = {".csv": ",;\t|", ".tsv": "\t"}
 _PARQUET = (".parquet", ".pq")
 _FORMATS = "CSV, TSV, Parquet, FITS, VOTable (.vot, .xml) or ECSV"
 _DECIMAL_COMMA = re.compile(r"^\s*([+-]?\d+),(\d+)\s*$")
-# `exposure [ks]` and `nh (1e22 cm-2)`, as people write units where a format has no place for them.
+# Units in column names: `exposure [ks]`, `nh (1e22 cm-2)`.
 _UNIT_IN_NAME = re.compile(r"(.+?)\s*[\[(]([^\])]+)[\])]\s*")
 
 
 class OwnTableError(SpecCLIPError, ValueError):
-    """A table that no dataset can be made of; the message says what to do."""
+    """Table that cannot be used; the message says what to do."""
 
 
 @dataclass
@@ -65,7 +65,7 @@ def read_table(path: Path) -> OwnTable:
             raise OwnTableError(f"{path}: {suffix or 'a name without suffix'} is not {_FORMATS}")
     except (OwnTableError, FileNotFoundError, IsADirectoryError, PermissionError):
         raise
-    except Exception as error:  # the readers of these formats raise whatever they like
+    except Exception as error:  # the readers of these formats raise any exception
         raise OwnTableError(f"{path} cannot be read as a table: {error}") from error
     if not table.n_rows or not table.columns:
         raise OwnTableError(f"{path} holds no rows")
@@ -175,6 +175,6 @@ def _table(path: Path, names: list[str], cells: list[Any], units: list[str | Non
 
 
 def split_unit(name: str) -> tuple[str, str | None]:
-    """Return a column's name and the unit in brackets behind it, None where it has none."""
+    """Return a column's name and the unit in brackets after it, or None."""
     match = _UNIT_IN_NAME.fullmatch(name)
     return (match[1], match[2]) if match else (name, None)

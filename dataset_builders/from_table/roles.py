@@ -1,4 +1,4 @@
-"""Roles of a table's columns: what each is taken for, by its name or as the user says."""
+"""Roles of a table's columns, found by name or given by the user."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .cells import as_text, is_number, unit_factor
 from .read_table import OwnTable, OwnTableError, split_unit
 
 SECTIONS = XRAY.sections
-# Names of columns by role, the likeliest first; case and punctuation do not matter.
+# Names of columns by role, in order of preference; case and punctuation are ignored.
 NAMES: Mapping[str, tuple[str, ...]] = {
     "source_name": ("source_name", "name", "source", "source_id", "object", "main_id", "target"),
     "file": (
@@ -53,7 +53,7 @@ _LIMITS = {
     if name in LIMITED_VARIABLES
     for end in ("lolim", "hilim")
 }
-# Columns of numbers and their units; the first three are needed beside counts, others may be null.
+# Columns of numbers and their units.
 UNITS: Mapping[str, str] = {
     "exposure": "s", "background_scale": "", "theta": "arcmin", "year": "yr", **variable_units(),
     **_LIMITS,

@@ -1,4 +1,4 @@
-"""Rows of the contract, one or more of each row of a user's table."""
+"""Conversion of the rows of a user's table to rows of the contract."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SEPARATORS = re.compile(r"[\s,;]+")
 
 
 class LeftOut(NamedTuple):
-    """Row of a table that became none of the dataset: its number from 1, and the reason."""
+    """Row of a table that is not in the dataset: its number from 1, and the reason."""
 
     row: int
     file: str
@@ -70,7 +70,7 @@ class RowReader:
             **{name: self._angle(name, number) for name in ("ra", "dec")},
         }
         identity = {name: stated[name] for name in _OBSERVATION}
-        # Not the header's, which is often the name of the target.
+        # Not the name in the header, which is often that of the target.
         identity["source_name"] = self._name(number)
         about = {
             "source_name": identity["source_name"],

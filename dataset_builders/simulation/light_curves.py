@@ -33,8 +33,8 @@ class LightCurves(Rows):
     pulsed: np.ndarray  # amplitude of the modulation, 0 to 1
     phase: np.ndarray  # of the modulation at the start, 0 to 1
     flare: np.ndarray  # height of a flare over the quiescent rate; 0 where there is none
-    flare_start: np.ndarray  # share of the observation that is over when it begins
-    flare_decay: np.ndarray  # its exponential time, s
+    flare_start: np.ndarray  # fraction of the observation before the flare
+    flare_decay: np.ndarray  # exponential time of the flare, s
 
     def flare_boost(self, exposure: np.ndarray) -> np.ndarray:
         """Return the mean rate over the quiescent one, (n)."""

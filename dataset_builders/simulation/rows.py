@@ -1,8 +1,7 @@
-"""Rows of a simulated universe, made by several processes and kept on disk batch by batch.
+"""Rows of a simulated universe, made by several processes in batches that are files.
 
-A batch is a fixed set of rows, made by one process with one thread: the bytes depend neither on
-the number of processes nor on their order. Each batch becomes a file at once, so that after a kill
-the next run makes only the missing ones.
+A batch is a fixed set of rows, made by one process with one thread, so the bytes do not depend on
+the number of processes. An interrupted run resumes with the missing batches.
 """
 
 from __future__ import annotations
@@ -35,8 +34,7 @@ from .catalogue import Universe
 # Rows made at once; part of the seeding of the bytes, so it is no setting.
 BATCH = 500
 LOCK_FILE = "lock"
-# One thread for each process: sums then come out the same to the last digit, and two processes use
-# two cores better than threads do.
+# One thread per process, for reproducible sums; processes also use the cores better than threads.
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
@@ -150,7 +148,7 @@ _universe: Universe | None = None
 
 def _start_worker(universe: bytes) -> None:
     global _universe
-    # A hundred thousand papers and names that stay: no collection needs to look at them again.
+    # The universe is permanent: garbage collection need not visit its many objects.
     gc.disable()
     _universe = pickle.loads(universe)  # from the parent process
     gc.freeze()
