@@ -99,16 +99,12 @@ def catalogue_marginals() -> dict[str, Any]:
 def comparison_table(quantiles: Mapping[str, Mapping[str, Any]]) -> str:
     """Format the result of `quantiles_of` beside the catalogue's as a Markdown table."""
     samples = catalogue_marginals()["samples"]
-    lines = [
-        f"| quantity ({' '.join(map(str, PERCENTILES))} %) | here | "
-        + " | ".join(sample["title"] for sample in samples.values())
-        + " |",
-        "|---|---|" + "---|" * len(samples),
-    ]
+    head = [f"quantity ({' '.join(map(str, PERCENTILES))} %)", "here"]
+    head += [sample["title"] for sample in samples.values()]
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     for name in QUANTITIES:
-        cells = [_cell(quantiles.get(name))]
-        cells += [_cell(sample["marginals"].get(name)) for sample in samples.values()]
-        lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
+        real = [_cell(sample["marginals"].get(name)) for sample in samples.values()]
+        lines.append(f"| {' | '.join([f'`{name}`', _cell(quantiles.get(name)), *real])} |")
     return "\n".join(lines)
 
 

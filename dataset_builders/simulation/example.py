@@ -66,13 +66,8 @@ def _table(
     name: str, columns: list[tuple[str, str, str | None, np.ndarray]], **header: Any
 ) -> fits.BinTableHDU:
     """Return an OGIP table of columns: name, FITS format, unit and values."""
-    hdu = fits.BinTableHDU.from_columns(
-        [
-            fits.Column(label, form, unit=unit, array=values)
-            for label, form, unit, values in columns
-        ],
-        name=name,
-    )
+    fields = [fits.Column(label, form, unit, array=values) for label, form, unit, values in columns]
+    hdu = fits.BinTableHDU.from_columns(fields, name=name)
     hdu.header.update(HDUCLASS="OGIP", **header)
     return hdu
 
@@ -80,12 +75,9 @@ def _table(
 def _spectrum(channels: np.ndarray, **header: Any) -> fits.BinTableHDU:
     counts = np.zeros(ACIS_CHANNELS, np.int32)
     counts[: len(channels)] = channels
+    channel = ("CHANNEL", "J", None, np.arange(1, ACIS_CHANNELS + 1))
     return _table(
-        "SPECTRUM",
-        [
-            ("CHANNEL", "J", None, np.arange(1, ACIS_CHANNELS + 1)),
-            ("COUNTS", "J", "count", counts),
-        ],
+        "SPECTRUM", [channel, ("COUNTS", "J", "count", counts)],
         HDUCLAS1="SPECTRUM", HDUCLAS3="COUNT", AREASCAL=1.0, DETCHANS=ACIS_CHANNELS,
         TLMIN1=1, TLMAX1=ACIS_CHANNELS, POISSERR=True, **header,
     )  # fmt: skip

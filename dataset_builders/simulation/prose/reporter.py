@@ -182,14 +182,8 @@ class Reporter:
         return expand(scale.step(measured.value)[2], self.random)
 
     def limit(self, measured: Measurement, value: float, upper: bool) -> None:
-        """Record that a measurement lies below (`upper`) or above a value, in its units.
-
-        Raises:
-            ValueError: when it does not.
-        """
-        if (measured.value < value) != upper:
-            raise ValueError(f"{measured} is on the other side of the limit {value}")
-        self._note(measured, *((-inf, value) if upper else (value, inf)))
+        """Record that a measurement lies below (`upper`) or above a value, see `between`."""
+        self.between(measured, *((-inf, value) if upper else (value, inf)))
 
     def between(self, measured: Measurement, low: float, high: float) -> None:
         """Record that a measurement lies in a range, in its units.
