@@ -179,13 +179,10 @@ def _weighted_correlations(
 def _permute_groups(group: np.ndarray, n_permutations: int, seed: int) -> np.ndarray:
     """Return (1 + P, n) orders of rows: sorted by group, then with groups permuted as blocks."""
     order = np.argsort(group, kind="stable")
-    starts = np.searchsorted(group[order], np.arange(group.max() + 2))
+    blocks = np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
     random = np.random.default_rng([seed, 2])
-    rows = [order]
-    for _ in range(n_permutations):
-        blocks = random.permutation(group.max() + 1)
-        rows.append(order[np.concatenate([np.arange(starts[b], starts[b + 1]) for b in blocks])])
-    return np.stack(rows)
+    draws = [random.permutation(len(blocks)) for _ in range(n_permutations)]
+    return np.stack([order, *(np.concatenate([blocks[b] for b in drawn]) for drawn in draws)])
 
 
 def _permuted_best(

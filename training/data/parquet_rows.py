@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_specclip.errors import FileFormatError
-from specclip_training.engine.draws import Draws, process_slice
+from specclip_training.engine.draws import Draws
 
 # Bytes fetched beyond those asked for, from remote files.
 READ_AHEAD = 1 << 16
@@ -147,26 +147,19 @@ class Lanes:
             self._order = draws.permutation(len(self._sizes))
             self._ends = np.cumsum(self._sizes[self._order])
         lanes = min(self._lanes, size)
-        slices = [process_slice(size, lane, lanes) for lane in range(lanes)]
+        edges = np.arange(lanes + 1) * size // lanes
+        widths = np.diff(edges)
         # A lane holds steps × (its rows of a batch) rows, side by side in the shuffled sequence.
-        positions = np.concatenate(
-            [
-                np.arange(part.stop - part.start)
-                + steps * part.start
-                + batch * (part.stop - part.start)
-                for part in slices
-            ]
-        )
+        offsets = (steps - 1) * edges[:-1] + batch * widths
+        positions = np.arange(size) + np.repeat(offsets, widths)
         turns = np.searchsorted(self._ends, positions, side="right")
         groups = self._order[turns]
         within = positions - (self._ends[turns] - self._sizes[groups])
-        used = set(np.unique(groups).tolist())
-        self._permutations = {
-            group: self._permutations[group]
-            if group in self._permutations
-            else draws.permutation(int(self._sizes[group]), part=1 + group)
-            for group in used
-        }
+        kept, self._permutations = self._permutations, {}
+        for group in np.unique(groups).tolist():
+            if group not in kept:
+                kept[group] = draws.permutation(int(self._sizes[group]), part=1 + group)
+            self._permutations[group] = kept[group]
         rows = np.empty(size, dtype=np.int64)
         for group, permutation in self._permutations.items():
             selected = groups == group

@@ -149,30 +149,28 @@ def fit(
     return training.result
 
 
+@dataclass
 class _Training:
     """Training of one stage in progress; for the arguments see `fit`."""
 
-    def __init__(
-        self,
-        accelerator: Accelerator,
-        task: Task,
-        settings: StageSettings,
-        seed: int,
-        checkpoints: CheckpointFolder,
-        max_steps: int | None,
-    ):
-        self.accelerator, self.task, self.settings = accelerator, task, settings
-        self.seed, self.checkpoints = seed, checkpoints
-        processes = accelerator.num_processes
-        self.batch_size, self.steps_per_epoch = batch_plan(
-            task.n_rows, settings.batch_size, processes
-        )
-        self.total = settings.steps if max_steps is None else min(settings.steps, max_steps)
-        self.own_rows = process_slice(self.batch_size, accelerator.process_index, processes)
-        self.order = task.order(seed)
+    accelerator: Accelerator
+    task: Task
+    settings: StageSettings
+    seed: int
+    checkpoints: CheckpointFolder
+    max_steps: int | None
+
+    def __post_init__(self) -> None:
+        processes, process = self.accelerator.num_processes, self.accelerator.process_index
+        plan = batch_plan(self.task.n_rows, self.settings.batch_size, processes)
+        self.batch_size, self.steps_per_epoch = plan
+        limit = self.settings.steps if self.max_steps is None else self.max_steps
+        self.total = min(self.settings.steps, limit)
+        self.own_rows = process_slice(self.batch_size, process, processes)
+        self.order = self.task.order(self.seed)
         self.result, self.finished = FitResult(), False
         self.best_weights: dict[str, torch.Tensor] = {}
-        self.train_loss = _RunningLoss(accelerator)
+        self.train_loss = _RunningLoss(self.accelerator)
         self.rate = 0.0
 
     def prepare(self) -> None:
