@@ -3,6 +3,7 @@
 A configuration is untrusted data. It must not name code to run, nor files outside its own folder.
 """
 
+import importlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,20 @@ _REMEDY = "fetch or train the model again"
 _CONFIG_FILES = ("config.json", "processor_config.json", "preprocessor_config.json")
 # Settings by which transformers would load other weights or code; SpecCLIP never saves them.
 _EXTERNAL_SETTINGS = ("quantization_config", "transformers_weights")
+
+
+def package_module(name: str, purpose: str) -> Any:
+    """Import a module of the installed package, which is not part of the saved code.
+
+    Not an import statement, because transformers requires every package that saved code imports.
+
+    Raises:
+        ImportError: the package is not installed.
+    """
+    try:
+        return importlib.import_module(f"hf_specclip.{name}")
+    except ImportError as error:
+        raise ImportError(f"{purpose} needs the package: pip install hf-specclip") from error
 
 
 def refuse_foreign_settings(config: Any, location: str = "config.json") -> None:
@@ -216,6 +231,7 @@ def _check_index(path: Path) -> None:
 
 __all__ = [
     "CheckedLoading",
+    "package_module",
     "refuse_damaged_tensors",
     "refuse_foreign_settings",
     "refuse_links_out",

@@ -9,7 +9,6 @@ Retrieval and classification need the package.
 # mypy: disable-error-code="arg-type, union-attr, misc, override"
 # mypy: disable-error-code="assignment, operator, return-value"
 
-import importlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ import torch
 from transformers import Pipeline
 from transformers.dynamic_module_utils import custom_object_save
 
+from .checkpoint_specclip import package_module
 from .feature_extraction_specclip import SpecCLIPFeatureExtractor
 from .modeling_specclip_moe import SpecCLIPMoEForRegression, SpecCLIPMoEOutput
 from .spectrum_input_specclip import global_features_kind
@@ -166,7 +166,7 @@ class SpectrumRetrievalPipeline(SpectrumPipeline):
         Raises:
             ImportError: `hf_specclip` is not installed.
         """
-        search = _package_module("search.index", "searching literature and spectra")
+        search = package_module("search.index", "searching literature and spectra")
         folder = self._folder("gallery", "entries.jsonl", self._index_path)
         return search.SpecCLIPIndex.load(folder)
 
@@ -189,7 +189,7 @@ class SpectrumRetrievalPipeline(SpectrumPipeline):
         """Return the hits of a spectrum."""
         index, index_filter = self.index, None
         if where is not None:
-            index_filter = _package_module("search.filter", "filtering").IndexFilter(**where)
+            index_filter = package_module("search.filter", "filtering").IndexFilter(**where)
         [hits] = index.search(outputs["embeds"], top_k, kind=kind, where=index_filter)
         return [{"score": hit.score, **_with_links(hit.entry)} for hit in hits]
 
@@ -230,12 +230,12 @@ class ZeroShotSpectrumClassificationPipeline(SpectrumPipeline):
         """
         if labels in self._classes:
             return self._classes[labels]
-        zero_shot = _package_module("classify.zero_shot", "classification by name").ZeroShotClasses
+        zero_shot = package_module("classify.zero_shot", "classification by name").ZeroShotClasses
         if labels is None:
             folder = self._folder("zero_shot", "zero_shot.json", None)
             classes = zero_shot.from_pretrained(folder)
         else:
-            queries = _package_module("search.text_queries", "embedding the names of classes")
+            queries = package_module("search.text_queries", "embedding the names of classes")
             run = self._run()
             embed = queries.TextQueries(self.model, self._embedder, run and run.model).embed
             classes = zero_shot.from_prompts(labels, embed, self.classes().temperature)
@@ -323,7 +323,7 @@ class SpectrumClassificationPipeline(SpectrumPipeline):
 
     def __init__(self, *args: Any, probe: Any = None, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        probes = _package_module("classify.probe", "classification by user labels")
+        probes = package_module("classify.probe", "classification by user labels")
         folder = self._folder("probe", "probe.json", probe)
         [self.probe] = probes.load_probes([folder], self.model, str(self.model.name_or_path))
 
@@ -355,17 +355,6 @@ TASKS: dict[str, type[SpectrumPipeline]] = {
     "spectrum-parameters": SpectrumParametersPipeline,
     "spectrum-classification": SpectrumClassificationPipeline,
 }
-
-
-def _package_module(name: str, purpose: str) -> Any:
-    """Import a module of the installed package, which is not part of the saved code.
-
-    Not an import statement, because transformers requires every package that saved code imports.
-    """
-    try:
-        return importlib.import_module(f"hf_specclip.{name}")
-    except ImportError as error:
-        raise ImportError(f"{purpose} needs the package: pip install hf-specclip") from error
 
 
 def custom_pipelines() -> dict[str, dict[str, Any]]:
@@ -447,7 +436,7 @@ def _with_links(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return an index entry with links to its papers."""
     if "papers" not in entry:
         return dict(entry)
-    paper_url = _package_module("search.index", "links to papers").paper_url
+    paper_url = package_module("search.index", "links to papers").paper_url
     papers = [{**paper, "link": paper_url(paper)} for paper in entry["papers"]]
     return {
         "id": entry["id"],

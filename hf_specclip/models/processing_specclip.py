@@ -1,6 +1,5 @@
 """Processor of spectra and texts."""
 
-import importlib
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +9,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
-from .checkpoint_specclip import CheckedLoading
+from .checkpoint_specclip import CheckedLoading, package_module
 from .variables_specclip import SECTIONS
 
 
@@ -139,7 +138,7 @@ class SpecCLIPProcessor(CheckedLoading, ProcessorMixin):
     def _sentence_tokens(
         self, summaries: Sequence[Mapping[str, str | None]], max_length: int
     ) -> dict[str, np.ndarray]:
-        literature = _package("literature", "reading sentences")
+        literature = package_module("literature", "reading sentences")
         rows = [literature.summary_sentences(summary, self.sections) for summary in summaries]
         longest = max(1, max(map(len, rows), default=1))
         mask = np.zeros((len(rows), longest), dtype=bool)
@@ -221,14 +220,6 @@ class SpecCLIPProcessor(CheckedLoading, ProcessorMixin):
             tokenizer = AutoTokenizer.from_pretrained(pretrained_model_name_or_path, **kwargs)
             arguments.append(tokenizer)
         return arguments
-
-
-def _package(name: str, purpose: str) -> Any:
-    """Import a package of hf_specclip, which need not be installed to load a model."""
-    try:
-        return importlib.import_module(f"hf_specclip.{name}")
-    except ImportError as error:
-        raise ImportError(f"{purpose} needs the package: pip install hf-specclip") from error
 
 
 def _embeddings(
