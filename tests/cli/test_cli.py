@@ -148,7 +148,7 @@ def test_inspect_shows_what_needs_no_energies(inspected, tmp_path, capsys):
     assert (facts["counts_0.5_8kev"], facts["bad_channels"]) == (None, 0)
 
 
-def test_inspect_draws(spectra, tmp_path, capsys):
+def test_inspect_draws(spectra, tmp_path):
     pytest.importorskip("matplotlib")
     image = tmp_path / "spectrum.png"
     assert main(["inspect", "--plot", str(image), *map(str, spectra[:2])]) == 0

@@ -38,7 +38,7 @@ def probe(folder):
     return output
 
 
-def test_the_fit_reports_and_leaves_a_probe(probe, capsys):
+def test_the_fit_reports_and_leaves_a_probe(probe):
     report = json.loads((probe / "probe.json").read_text())["report"]
     assert (report["n"], report["n_groups"]) == (20, 20)
     assert report["groups_from"] == "position of the source"

@@ -53,7 +53,7 @@ def replaced(table, column, values):
     return table.set_column(place, table.schema.field(column), pa.array(values, kind))
 
 
-def test_what_is_written_comes_back(folder, splits, tmp_path):
+def test_what_is_written_comes_back(folder, splits):
     loaded, info = read_dataset(folder)
     assert isinstance(loaded, DatasetDict)
     assert list(loaded) == list(SPLITS)
@@ -189,7 +189,7 @@ def test_a_group_in_two_splits_is_refused(splits, tmp_path):
         write_dataset(tmp_path / "set", leaking, INFO)
 
 
-def test_only_datasets_are_replaced(folder, splits, tmp_path):
+def test_only_datasets_are_replaced(splits, tmp_path):
     mine = tmp_path / "thesis"
     mine.mkdir()
     (mine / "chapter.tex").write_text("years of work")

@@ -223,7 +223,7 @@ def test_no_place_of_the_machine_is_published(local_hub, stored_run):
     assert SpecCLIPModel.from_pretrained("ada/stored")
 
 
-def test_space_and_metric(local_hub, stored_run, stranger, tmp_path):
+def test_space_and_metric(local_hub, stored_run, stranger):
     for kind, name in (("model", "stored"), ("moe", "stored-moe"), ("outliers", "stored-outliers")):
         publish(kind, stored_run / kind, f"ada/{name}")
     publish("space", stored_run, "ada/page", model="ada/stored")

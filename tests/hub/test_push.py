@@ -26,7 +26,7 @@ def test_everything_measured_is_pushed(local_hub, run, capsys):
         assert f"{local_hub.url}/{name} at {info.sha[:7]}" in said
 
 
-def test_a_study_left_out_leaves_no_card(run, stored_run):
+def test_a_study_left_out_leaves_no_card(stored_run):
     for kind in ("model", "moe", "spectrum", "outliers"):
         (stored_run / kind / "README.md").unlink()
     metrics = read_metrics(stored_run)

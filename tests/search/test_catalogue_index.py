@@ -71,7 +71,7 @@ def test_without_faiss_exact_search_remains(folder, vectors, monkeypatch):
         index.search(vectors[:2], exact=False)
 
 
-def test_an_absent_or_stale_index_asks_to_be_built(folder, vectors):
+def test_an_absent_or_stale_index_asks_to_be_built(folder):
     with pytest.raises(FileNotFoundError, match=r"call CatalogueIndex\.build"):
         CatalogueIndex(folder)
     about = CatalogueIndex.build(folder).folder / "_index" / "index.json"

@@ -77,7 +77,7 @@ def test_effective_areas_are_stored_for_models_that_use_them(rows, tmp_path):
     assert unknown["effective_area"] is None
 
 
-def test_both_directions_and_both_kinds(index, rows):
+def test_both_directions_and_both_kinds(index):
     texts, spectra = index.embeddings, index.spectra.embeddings
     for query, bank, kind in (
         (spectra[3], texts, "papers"),

@@ -260,7 +260,7 @@ def test_measured_variability_is_printed_with_its_events_and_length(tmp_path):
     assert "ks_prob_b" in lines[2]
 
 
-def test_light_curve_is_drawn(tmp_path):
+def test_light_curve_is_drawn():
     pytest.importorskip("matplotlib")
     from matplotlib.figure import Figure
 

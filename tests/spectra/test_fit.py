@@ -134,46 +134,44 @@ def test_area_of_each_spectrum():
     assert abs(alone["powlaw_gamma"][0] - plain["powlaw_gamma"][0]) > 5e-3
 
 
-class TestUnfittableSpectra:
-    @staticmethod
-    def check(table, reason):
-        assert reason in table["reason"][0]
-        for name, values in table.items():
-            if name.endswith("_converged"):
-                assert not values.any()
-            elif name.startswith(CATALOGUE_MODELS):
-                assert np.isnan(values).all(), name
+FAINT = draw(absorbed_power_law(), 120, 1, seed=1, background=100)
+BRIGHT_SKY = draw(absorbed_power_law(), 1, 1, seed=1, background=400)
 
-    def test_too_few_net_counts(self):
-        counts, region = draw(absorbed_power_law(), 120, 1, seed=1, background=100)
-        assert counts[:, NOTICED].sum() > 150
-        self.check(fit(counts, region, 0.1), "net counts in 0.5–7 keV are not more than 150")
 
-    def test_all_counts_in_one_group(self):
-        counts = np.zeros(400)
-        counts[60] = 500
-        self.check(fit(counts), "1 groups of 16 counts or more leave no degree of freedom")
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ((*FAINT, 0.1), "net counts in 0.5–7 keV are not more than 150"),
+        ((500 * np.eye(400)[60],), "1 groups of 16 counts or more leave no degree of freedom"),
+        ((np.zeros(400),), "no net counts"),
+        ((BRIGHT_SKY[0], 2 * BRIGHT_SKY[1], 0.1), "the background is as bright as the source"),
+    ],
+)
+def test_unfittable_spectra_have_a_reason(arguments, reason):
+    assert FAINT[0][:, NOTICED].sum() > 150  # before the background is taken off
+    more = {"min_net_counts": -1e9} if "bright" in reason else {}
+    table = fit(*arguments, **more)
+    assert reason in table["reason"][0]
+    for name, values in table.items():
+        if name.endswith("_converged"):
+            assert not values.any()
+        elif name.startswith(CATALOGUE_MODELS):
+            assert np.isnan(values).all(), name
 
-    def test_background_brighter_than_the_source(self):
-        self.check(fit(np.zeros(400)), "no net counts")
-        counts, region = draw(absorbed_power_law(), 1, 1, seed=1, background=400)
-        table = fit(counts, region * 2, 0.1, min_net_counts=-1e9)
-        self.check(table, "the background is as bright as the source")
 
-    def test_what_a_result_says(self):
-        [result] = fit_spectra(spectrum_of(counts=np.zeros(400, int)), ["powlaw"])
-        assert result.columns() == dict.fromkeys(result.columns())
-        assert "powlaw_gamma_lolim" in result.columns()
-        assert "no net counts" in result.models["powlaw"].reason
+def test_what_a_result_says():
+    [result] = fit_spectra(spectrum_of(counts=np.zeros(400, int)), ["powlaw"])
+    assert result.columns() == dict.fromkeys(result.columns())
+    assert "powlaw_gamma_lolim" in result.columns()
+    assert "no net counts" in result.models["powlaw"].reason
 
-    def test_no_response(self):
-        spectrum = spectrum_of(counts=[1] * 400, rmf=None, path="some.pha")
-        with pytest.raises(ValueError, match=r"some.pha: a fit needs the redistribution matrix"):
-            fit_spectra(spectrum)
 
-    def test_unknown_statistic(self):
-        with pytest.raises(ValueError, match="statistic 'chi' is unknown"):
-            fit(np.zeros(400), statistic="chi")
+def test_what_cannot_be_fitted_is_refused():
+    spectrum = spectrum_of(counts=[1] * 400, rmf=None, path="some.pha")
+    with pytest.raises(ValueError, match=r"some.pha: a fit needs the redistribution matrix"):
+        fit_spectra(spectrum)
+    with pytest.raises(ValueError, match="statistic 'chi' is unknown"):
+        fit(np.zeros(400), statistic="chi")
 
 
 def test_limit_beyond_a_bound_is_left_open():
@@ -185,19 +183,20 @@ def test_limit_beyond_a_bound_is_left_open():
     assert (table["powlaw_nh_hilim"] > table["powlaw_nh"]).all()
 
 
-class TestGroups:
-    def test_closes_as_soon_as_it_is_full(self):
-        groups = group_channels([[3, 9, 4, 20, 1, 1, 1, 16, 5, 2]], 16)
-        assert groups.starts[0].tolist() == [0, 3, 4]
-        assert groups.stops[0].tolist() == [3, 4, 8]
-        assert groups.sum([[3, 9, 4, 20, 1, 1, 1, 16, 5, 2]]).tolist() == [[16, 20, 19]]
+def test_a_group_closes_as_soon_as_it_is_full():
+    groups = group_channels([[3, 9, 4, 20, 1, 1, 1, 16, 5, 2]], 16)
+    assert groups.starts[0].tolist() == [0, 3, 4]
+    assert groups.stops[0].tolist() == [3, 4, 8]
+    assert groups.sum([[3, 9, 4, 20, 1, 1, 1, 16, 5, 2]]).tolist() == [[16, 20, 19]]
 
-    def test_what_is_left_over_can_be_kept(self):
-        groups = group_channels([[16, 3, 2], [0, 0, 16]], 16, keep_incomplete=True)
-        assert groups.number.tolist() == [2, 1]
-        assert groups.stops[0].tolist() == [1, 3]
 
-    def test_channels_that_touch_the_range_count(self):
-        assert noticed_channels([0.0, 0.4, 0.6, 1.0, 7.0, 8.0], (0.5, 7.0)) == slice(1, 4)
-        with pytest.raises(ValueError, match=r"no channel lies in 0.5–7 keV"):
-            noticed_channels([10.0, 11.0], (0.5, 7.0))
+def test_what_is_left_over_can_be_kept():
+    groups = group_channels([[16, 3, 2], [0, 0, 16]], 16, keep_incomplete=True)
+    assert groups.number.tolist() == [2, 1]
+    assert groups.stops[0].tolist() == [1, 3]
+
+
+def test_channels_that_touch_the_range_count():
+    assert noticed_channels([0.0, 0.4, 0.6, 1.0, 7.0, 8.0], (0.5, 7.0)) == slice(1, 4)
+    with pytest.raises(ValueError, match=r"no channel lies in 0.5–7 keV"):
+        noticed_channels([10.0, 11.0], (0.5, 7.0))

@@ -105,7 +105,7 @@ def test_the_report_has_every_section(done):
         assert words in text, words
 
 
-def test_the_headline_mixture_is_saved_in_moe(done, reps, tmp_path):
+def test_the_headline_mixture_is_saved_in_moe(done):
     folder, _ = done
     model = SpecCLIPMoEForRegression.from_pretrained(folder / "moe")
     assert model.config.mode == "gate"

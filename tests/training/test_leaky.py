@@ -52,7 +52,7 @@ def test_texts_keep_their_rows_and_embeddings(pairs):
             assert SPLITS.index(home) <= SPLITS.index(name)
 
 
-def test_the_report_warns_and_bolds_the_split_over_groups(pairs):
+def test_the_report_warns_and_bolds_the_split_over_groups():
     figure = {"value": 0.1, "low": 0.05, "high": 0.15, "chance": 0.01}
     clean = {"spectrum_to_text": {"n_queries": 5, "recall@1%": figure}}
     leaked = {"spectrum_to_text": {"n_queries": 5, "recall@1%": {**figure, "value": 0.3}}}

@@ -108,7 +108,7 @@ def test_sentences_of_other_texts_are_added(texts):
         assert (marks[width:][mask[width:]][:, 0] == 0).all()
 
 
-def test_hidden_sections_of_a_joined_text(texts):
+def test_hidden_sections_of_a_joined_text():
     mask = np.ones((1000, 3), bool)
     mask[:, 2] = False
     hidden = hide_sections(mask, 0.4, Draws(0, "align", 0))

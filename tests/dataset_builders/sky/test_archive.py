@@ -80,7 +80,7 @@ def test_all_batches_are_downloaded(make, server, files, tmp_path, batch):
     assert stored(tmp_path) == expected(files)
 
 
-def test_downloads_are_read_with_responses_and_background(make, tmp_path):
+def test_downloads_are_read_with_responses_and_background(make):
     archive = make()
     fetch(archive)
     index = spectrum_paths(archive)
@@ -214,7 +214,7 @@ def test_invalid_files_are_downloaded_again(make, server, files, tmp_path, damag
 
     def respond(request):
         server.files[victim] = files[victim] if spoilt else bad
-        if victim in request.query["packageset"] if "packageset" in request.query else False:
+        if victim in request.query.get("packageset", ""):
             spoilt.append(1)
         return original(request)
 
@@ -256,7 +256,7 @@ def test_unpacked_size_of_tar_is_limited(make, server, monkeypatch, limit, alone
     assert len(server.sent) == alone  # singly, if the tar is too large
 
 
-def test_disk_limit_and_forecast(make, server, files, tmp_path):
+def test_disk_limit_and_forecast(make, files, tmp_path):
     total = sum(len(content) for of in files.values() for content in of.values())
     archive = make(workers=1)
     archive.enqueue(NAMES)
@@ -316,7 +316,7 @@ def test_outage_with_status_404_stops_the_stage(make, server):
     assert fetch(archive)["got"] == 23
 
 
-def test_products_can_be_excluded(make, files, tmp_path):
+def test_products_can_be_excluded(make, tmp_path):
     archive = make(kinds=("spectrum", "arf"))
     assert fetch(archive)["got"] == 23
     assert not any("rmf3" in path for path in stored(tmp_path))

@@ -125,7 +125,7 @@ def test_flagged_detections_are_masked(server, client, store, sky, tmp_path):
 
 @pytest.mark.parametrize("page_rows", [1, 17, 40, 1000])
 def test_paging_is_complete_without_duplicates(
-    server, client, store, sky, tmp_path, page_rows, monkeypatch
+    server, client, store, tmp_path, page_rows, monkeypatch
 ):
     monkeypatch.setattr(catalogue, "PAGE_ROWS", page_rows)
     if page_rows == 1:
@@ -162,7 +162,7 @@ def test_fetched_pages_are_not_requested_again(server, client, store, sky, tmp_p
         assert page.read_bytes() == (whole / "catalogue" / page.name).read_bytes()
 
 
-def test_cone_search(server, client, store, sky, tmp_path, monkeypatch):
+def test_cone_search(client, store, sky, tmp_path, monkeypatch):
     monkeypatch.setattr(catalogue, "PAGE_ROWS", 9)
     centre = Position(sky.master[0]["ra"], sky.master[0]["dec"])
     radius = 40.0
@@ -238,7 +238,7 @@ def test_read_names():
     assert read_names(text) == ["2CXO J1", "J2"]
 
 
-def test_sentinels_are_null(server, client, store, sky, tmp_path):
+def test_sentinels_are_null(server, client, store, tmp_path):
     run = server.database.execute
     run("UPDATE csc21_observation_source SET hard_hs = 'nan', powlaw_nh = -999.0")
     rows = fetched(client, store, tmp_path)

@@ -115,7 +115,7 @@ def test_long_papers_are_split(make, server):
     assert "X-ray binary" in last["papers"][0]["text"]
 
 
-def test_responses_are_cached(make, server, tmp_path):
+def test_responses_are_cached(make, server):
     make().summarise(source(), [paper()])
     make().summarise(source(), [paper()])
     assert len(server.bodies) == 1
