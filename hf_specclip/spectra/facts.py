@@ -14,7 +14,7 @@ from .spectrum import XRaySpectrum
 
 # Frame of six ACIS chips, s, where a file does not state it.
 ACIS_FRAME = 3.2
-# Piled-up share of the events from which it is mentioned.
+# Smallest pile-up fraction that is noted.
 PILE_UP_NOTED = 0.03
 
 _BAND = (0.5, 8.0)  # keV
@@ -119,7 +119,7 @@ def notes_of(facts: Mapping[str, Any]) -> list[str]:
 
 
 def pile_up_share(detected: float) -> float:
-    """Return the share of recorded events that hold two photons or more.
+    """Return the pile-up fraction: the share of recorded events of two photons or more.
 
     Args:
         detected: events in a frame. With μ photons in a frame, 1 − exp(−μ) events are recorded,

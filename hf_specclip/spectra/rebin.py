@@ -33,7 +33,7 @@ __all__ = [
 # A channel with more counts than this is dealt by binomial draws (the same distribution), so that
 # neither time nor memory grows with the counts.
 _ONE_BY_ONE = 10_000
-# Counts drawn at once: what they need stays in the processor's cache.
+# Counts drawn at once: their arrays stay in the processor's cache.
 _CHUNK = 1 << 15
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -156,7 +156,7 @@ def deal_counts_batch(
         dealt[row, slot : slot + drawn.size] += drawn
     rows, channels, numbers = rows[~many], channels[~many], numbers[~many]
 
-    # What the counts of a channel share: where their random numbers begin, and where they can go.
+    # Shared by the counts of a channel: the start of their random numbers, and their first slot.
     counters = ((channels.astype(np.uint64) << np.uint64(32)) + np.uint64(1)) * _GOLDEN
     begin, slots = state[rows] + counters, rows * n_out + first[channels]
     crossed, flat = _crossed_edges(lows + widths, edges, first), dealt.reshape(-1)

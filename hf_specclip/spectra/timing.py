@@ -8,10 +8,10 @@ with a flux for each.
 
 The odds for m bins are averaged from 2 to the largest m whose odds reach those of the best over √e,
 as the catalogue's tool does; the light curve is the mean over m (1 for a constant rate) and phase,
-weighted by their odds. What is approximate: times are kept to 1/240 of the observation, so that m
-runs over the divisors of 240, each standing for the numbers up to the next, and over multiples of
-240 with the mean of the odds of all finer times; phases wrap around the end; errors of the light
-curve are σ² = rate · m̄ / T.
+weighted by their odds. Approximations: times are binned to 1/240 of the observation, so that m runs
+over the divisors of 240, each standing for the numbers up to the next, and over multiples of 240
+with the mean odds over all finer times; phases wrap around the end; errors of the light curve are
+σ² = rate · m̄ / T.
 
 Gaps: a bin that holds the share g of the live time has g of the counts of a constant source
 (Gregory & Loredo 1992, appendix B). Its prior, flat for equal bins, is a Dirichlet of parameters
@@ -29,7 +29,7 @@ import numpy as np
 # Bins of a light curve; 240 has many divisors.
 N_TIMES = 240
 _DIVISORS = tuple(m for m in range(2, N_TIMES + 1) if N_TIMES % m == 0)
-# Bins finer than the times kept: `N_TIMES` times as many.
+# Numbers of bins above `N_TIMES`, as multiples of it.
 _FINER = (2, 3, 4, 6, 8, 12)
 _NUMBERS = (*_DIVISORS, *(N_TIMES * finer for finer in _FINER))
 # The catalogue's bins are never shorter than this, s.
@@ -100,14 +100,14 @@ def gregory_loredo(
     of_number[numbers > np.clip(length / _SHORTEST_BIN, 2.0, _NUMBERS[-1])[:, None]] = -np.inf
     fit = of_number >= of_number.max(axis=1, keepdims=True) - 0.5
     last = len(numbers) - 1 - fit[:, ::-1].argmax(axis=1)
-    # A number stands for those up to the next, the last one for itself.
+    # Each number stands for all up to the next, the last one for itself.
     stands = np.where(np.arange(len(numbers)) < last[:, None], np.append(np.diff(numbers), 1), 1.0)
     stands[np.arange(len(numbers)) > last[:, None]] = 0.0
     with np.errstate(divide="ignore"):
         prior = np.log(stands / (numbers[last] - 1.0)[:, None])
     odds = [by_phase + prior[:, [place]] for place, by_phase in enumerate(odds)]
     total = np.logaddexp.reduce(of_number + prior, axis=1)
-    # All weights add up to one, with that of a constant rate.
+    # The weights, with that of a constant rate, add up to one.
     everything = np.logaddexp(0.0, total)
     probability = np.exp(total - everything)
     weights = [np.exp(by_phase - everything[:, None]) for by_phase in odds]
@@ -160,8 +160,8 @@ def _log_odds(
 ) -> list[np.ndarray]:
     """Return ln of the odds of each of `_NUMBERS` of bins, by phase, (n, phases) each.
 
-    Within a time that is kept events fall evenly: the mean odds of f bins in it have
-    (k + f − 1)! / ((f − 1)! fᵏ) for its k events.
+    Events are uniform within each of the `N_TIMES` bins: with f finer bins in it, its k events
+    contribute (k + f − 1)! / ((f − 1)! fᵏ) on average.
     """
     if live_sums is not None:
         return list(_log_odds_of_gaps(sums, number, live_sums))

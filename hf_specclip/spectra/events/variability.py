@@ -54,7 +54,7 @@ def measure_variability(
     exposed = np.diff(np.interp(edges, knots, elapsed)) * N_TIMES / length
     bins = np.clip(((times - start) * N_TIMES / length).astype(np.int64), 0, N_TIMES - 1)
     binned = np.bincount(bins, minlength=N_TIMES)
-    # Rounding may set an event at the edge of a good time beside it.
+    # By rounding, an event at the edge of a good time may fall outside it.
     exposed = np.clip(np.where(binned > 0, np.maximum(exposed, 1e-6), exposed), 0.0, 1.0)
     live = float(before[-1]) * live_share
     columns, curve = {}, None

@@ -14,11 +14,11 @@ from .models import TabulatedModel
 # Spectra dealt with at once, and the bytes of their responses.
 _CHUNK_SPECTRA = 128
 _CHUNK_BYTES = 48 << 20
-# From this many spectra on, the response is worth taking apart into its components; those below
-# this share of the largest change no model by more than 1e-4 of its peak.
+# From this many spectra on, the response is decomposed (SVD); components below this share of the
+# largest change no model by more than 1e-4 of its peak.
 _MANY = 16
 _SMALLEST_COMPONENT = 1e-4
-# Of those, the ones that no spectrum of a model has in more than this share are left out.
+# Components that contribute less than this share to every spectrum of a model are left out.
 _SMALLEST_SHARE = 1e-6
 
 
@@ -42,7 +42,7 @@ class Folding:
         if area.ndim == 1:
             matrix, self.area = matrix[rows] * area[rows, None], None
         else:
-            # What the spectra share goes into the matrix, and so into its components.
+            # The mean area goes into the matrix, and so into its components.
             mean = area[:, rows].mean(axis=0)
             matrix = matrix[rows] * mean[:, None]
             self.area = float_tensor(area[:, rows] / np.where(mean > 0, mean, 1.0))
@@ -60,7 +60,7 @@ class Folding:
         self.below = torch.from_numpy(below)
 
     def seen(self, model: TabulatedModel) -> tuple[Tensor | None, Tensor]:
-        """Return the components that spectra of a model have, and the response to them."""
+        """Return the components that contribute to a model's spectra, and the response to them."""
         if self.components is None or self.area is not None:
             return self.components, self.below
         photons, _ = model.photons(model.samples(), slopes=False)

@@ -20,7 +20,7 @@ STATISTICS = ("chi2datavar", "cstat")
 
 
 class NoticedCounts:
-    """Grouped counts of B spectra with what folds models for them.
+    """Grouped counts of B spectra with their response.
 
     Args:
         counts: (B, n) counts in the aperture, background included.
@@ -64,7 +64,7 @@ class NoticedCounts:
         if statistic not in STATISTICS:
             raise ValueError(f"statistic {statistic!r} is unknown: {' or '.join(STATISTICS)}")
         self.statistic = statistic
-        # χ² wants full groups; for a likelihood channels without counts say as much as those with.
+        # χ² needs full groups; for a likelihood, channels without counts are as informative.
         keep = statistic == "cstat" if keep_incomplete is None else keep_incomplete
         self._photons = np.maximum(ascending_edges(energy_edges, "energy_edges"), 1e-3)
         channels = ascending_edges(channel_edges, "channel_edges")
@@ -157,9 +157,9 @@ def arrays_of(spectra: Sequence[XRaySpectrum]) -> dict[str, Any]:
 
 
 def _variances(spectra: Sequence[XRaySpectrum]) -> NDArray[np.float64] | None:
-    """Return the variance of the net counts in each channel, None where all have that of data.
+    """Return the variance of the net counts in each channel, None if all are Poisson.
 
-    STAT_ERR counts where counts are not Poisson; SYS_ERR adds in quadrature (OGIP 92-007).
+    STAT_ERR is used if counts are not Poisson; SYS_ERR is added in quadrature (OGIP 92-007).
     """
     if all(each.are_poisson and each.systematic_error is None for each in spectra):
         return None
