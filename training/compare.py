@@ -268,7 +268,7 @@ def compare_retrieval(
 def compare_regression(arms: Sequence[Arm]) -> dict[str, Any] | None:
     """Compare the mean absolute errors of each preset's methods with those of the first preset.
 
-    A variable is judged on the rows for which every method of every run has an error.
+    A variable is compared on the rows for which every method of every run has an error.
 
     Returns:
         None where the runs kept no errors. Else `n_rows` by variable, `mae` by label, method and
@@ -332,7 +332,7 @@ def _curve(
 
 
 def _common_rows(arms: Sequence[Arm], n_rows: int) -> dict[str, np.ndarray]:
-    """Rows (n,) bool, by variable, for which every method of every run has an error."""
+    """Return rows (n,) bool by variable for which every method of every run has an error."""
     methods = [run.errors[name] for arm in arms for run in arm.runs for name in arm.methods]
     rows = {}
     for name in methods[0]:
@@ -350,7 +350,7 @@ def _common_rows(arms: Sequence[Arm], n_rows: int) -> dict[str, np.ndarray]:
 def _mean_errors(
     errors: Mapping[str, np.ndarray], rows: Mapping[str, np.ndarray], bootstrap: GroupBootstrap
 ) -> np.ndarray:
-    """Mean absolute errors over `rows` (1 + draws, variables), of the data and of each draw."""
+    """Return mean absolute errors over `rows` (1 + draws, variables): of the data, and by draw."""
     values = [np.where(valid, errors[name], 0.0) for name, valid in rows.items()]
     valid = np.stack(list(rows.values()), axis=1)
     return np.vstack(bootstrap.ratios(np.stack(values, axis=1), valid))

@@ -131,7 +131,7 @@ def measure_variables(
 
     Returns:
         `regression` (`evaluate_regression`, the guess being the median of `train`, or of the split
-        where `train` has no row that knows a variable) and `coverage` (level -> `evaluate_coverage`
+        where a variable is unknown in `train`) and `coverage` (level -> `evaluate_coverage`
         of the intervals); None where no variable is known.
     """
     table, train = pairs.splits[split].table, pairs.splits["train"].table

@@ -106,7 +106,7 @@ def scores_of(checks: Sequence[PosteriorCheck]) -> dict[str, np.ndarray]:
 
     Returns:
         `line` (−ln p of the window at 6.4 keV), `any_line` (of the least likely window), `whole`
-        (of the whole spectrum), and `alarm` (1 where `describe` would speak).
+        (of the whole spectrum), and `alarm` (1 where `describe` gives a warning).
     """
 
     def least(items: Any) -> float:

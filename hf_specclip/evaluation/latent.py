@@ -67,9 +67,9 @@ def correlate(
 ) -> Correlations:
     """Correlate every dimension with every variable (arXiv 2603.04516, latent space).
 
-    The best of many dimensions correlates with anything, so each figure stands beside the level of
+    The best of many dimensions correlates with anything, so each figure is given with its level of
     chance. Rows of one source resemble each other, so groups are permuted as blocks: permuting
-    single rows would put that level too low.
+    single rows would give a level that is too low.
 
     Intervals hold for the chosen dimension: they do not include the bias of choosing it.
 

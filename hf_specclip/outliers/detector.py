@@ -241,7 +241,7 @@ class SpecCLIPOutlierDetector:
         width = self.reference.spectrum.shape[1]
         if rows.spectrum.shape[1] != width:
             raise ValueError(
-                f"spectrum has {rows.spectrum.shape[1]} columns, the detector knows {width}: "
+                f"spectrum has {rows.spectrum.shape[1]} columns, the detector has {width}: "
                 "use the detector that came with the model"
             )
         return rows

@@ -90,7 +90,7 @@ class IsolationForestArrays:
         # As in scikit-learn: thresholds were fitted in single precision.
         values = np.asarray(points, np.float32)
         if values.ndim != 2 or values.shape[1] != self.n_features:
-            raise ValueError(f"points are {values.shape}, the forest knows {self.n_features} wide")
+            raise ValueError(f"points are {values.shape}, they must be (n, {self.n_features})")
         if not np.isfinite(values).all():
             raise ValueError("points hold NaN or infinity")
         trees = np.arange(len(self.left))
