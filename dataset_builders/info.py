@@ -29,13 +29,9 @@ CONFIGURATIONS = {
 MAX_INFO_BYTES = 1 << 22
 # Types of the values, since the text "false" would count as true.
 _INFO_TYPES = {
-    "rows": dict,
-    "configurations": dict,
-    "knobs": dict,
-    "simulated": bool,
-    "name": str,
+    "rows": dict, "configurations": dict, "knobs": dict, "simulated": bool, "name": str,
     "description": str,
-}
+}  # fmt: skip
 
 
 class DatasetFolderError(SpecCLIPError, ValueError):
