@@ -124,11 +124,11 @@ class IndexFilter:
             return False
         if self.hosts and not names_of(entry, "host", "hosts") & set(self.hosts):
             return False
-        if self.without_groups and names_of(entry, "group", "groups") & set(self.without_groups):
+        if names_of(entry, "group", "groups") & set(self.without_groups):
             return False
         if self.classes is not None:
-            classes = {name.lower() for name in self.classes}
-            if not classes & {name.lower() for name in names_of(entry, "class", "classes")}:
+            classes = {name.lower() for name in names_of(entry, "class", "classes")}
+            if classes.isdisjoint(name.lower() for name in self.classes):
                 return False
         if self.counts is not None:
             low, high = self.counts

@@ -68,11 +68,7 @@ def host_names(hosts: Iterable[str]) -> dict[str, str]:
 
 
 def find_names(text: str, names: Mapping[str, str]) -> list[NameMatch]:
-    """Find names of sources in a text.
-
-    Args:
-        text: query.
-        names: see `SpecCLIPIndex.names`.
+    """Find names of sources (`SpecCLIPIndex.names`) in a text.
 
     Returns:
         The matches, the longest where several overlap. A single word without a digit does not
@@ -89,11 +85,7 @@ def find_names(text: str, names: Mapping[str, str]) -> list[NameMatch]:
 
 
 def find_hosts(text: str, names: Mapping[str, str]) -> list[NameMatch]:
-    """Find names of hosts in a text.
-
-    Args:
-        text: query.
-        names: see `host_names`.
+    """Find names of hosts (`host_names`) in a text.
 
     Returns:
         The matches, the longest where several overlap.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -96,19 +94,16 @@ def rank_sources(
     order = np.lexsort((-score, ~labelled))
     numbers = table.source[rows][order]
     _, firsts = np.unique(numbers, return_index=True)
-    ranked = []
-    for first in np.sort(firsts)[:top_k]:
-        of_source = order[numbers == numbers[first]]
-        best = of_source[0]
-        ranked.append(
-            RankedSource(
-                None if point is None else float(score[best]),
-                tuple(rows[of_source].tolist()),
-                bool(labelled[best]),
-                None if separations is None else float(separations[best]),
-            )
+    groups = (order[numbers == numbers[first]] for first in np.sort(firsts)[:top_k])
+    return [
+        RankedSource(
+            None if point is None else float(score[group[0]]),
+            tuple(rows[group].tolist()),
+            bool(labelled[group[0]]),
+            None if separations is None else float(separations[group[0]]),
         )
-    return ranked
+        for group in groups
+    ]
 
 
 def rank_texts(
@@ -122,9 +117,8 @@ def rank_texts(
     rows = index.matching(question_filter(question, where), "papers")
     score = np.zeros(len(rows)) if point is None else index.papers.embeddings[rows] @ point
     entries = [index.papers.entries[row] for row in rows]
-    labelled = np.zeros(len(rows), bool)
-    if question.labels:
-        labelled = np.array([bool(_labels(entry) & question.labels) for entry in entries], bool)
+    classes = (map(canonical_label, names_of(entry, "class", "classes")) for entry in entries)
+    labelled = np.array([not question.labels.isdisjoint(labels) for labels in classes], bool)
     order = np.lexsort((-score, ~labelled))[:top_k]
     return [Hit(rank, float(score[i]), entries[i], int(rows[i])) for rank, i in enumerate(order, 1)]
 
@@ -140,10 +134,6 @@ def relative_spread(index: SpecCLIPIndex, point: np.ndarray) -> float:
         return 1.0
     median = float(np.median((spectra @ texts.T).std(axis=0)))
     return float((spectra @ point).std()) / max(median, 1e-12)
-
-
-def _labels(entry: Mapping[str, Any]) -> set[str]:
-    return {canonical_label(name) for name in names_of(entry, "class", "classes")}
 
 
 def _separations(

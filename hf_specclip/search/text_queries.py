@@ -93,10 +93,9 @@ class TextQueries:
             ]
         inputs = self.inputs(summaries, names)
         with torch.inference_mode():
-            tensors = {name: torch.as_tensor(values) for name, values in inputs.items()}
-            features = self.model.get_text_features(
-                **{name: values.to(self.model.device) for name, values in tensors.items()}
-            )
+            to = self.model.device
+            tensors = {name: torch.as_tensor(values, device=to) for name, values in inputs.items()}
+            features = self.model.get_text_features(**tensors)
         return features.pooler_output.float().cpu().numpy()
 
     def inputs(
