@@ -189,7 +189,10 @@ class MutantReader:
 
 def check_numbers(spectrum: XRaySpectrum, folds: bool = True) -> None:
     """Assert that the numbers of a spectrum are possible; `folds` asks for its matrix, too."""
-    assert spectrum.counts.min() >= 0
+    # Counts with errors of their own may come from a subtraction.
+    errors = np.inf if spectrum.stat_error is None else spectrum.stat_error
+    below = 0.0 if spectrum.are_poisson else 10 * np.maximum(errors, 1.0)
+    assert (spectrum.counts >= -below).all()
     assert spectrum.exposure > 0
     assert np.isfinite(spectrum.background_scale).all()
     facts = spectrum_facts(spectrum)

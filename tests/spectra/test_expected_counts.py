@@ -142,6 +142,14 @@ def test_errors_beyond_reason_are_refused(tmp_path, damage, header):
         read_source(tmp_path, columns=errors, header=header)
 
 
+def test_counts_far_below_zero_are_refused(tmp_path):
+    counts = np.where(COUNTS == 7, -2e9, COUNTS)
+    with pytest.raises(
+        SpectrumFileError, match=r"COUNTS: is -2e\+09 in row \d, over 10 errors below"
+    ):
+        read_source(tmp_path, counts, columns={"STAT_ERR": ERRORS}, header={"HDUCLAS2": "NET"})
+
+
 def test_net_counts_without_errors_have_none(tmp_path):
     """Whole numbers, too, are no Poisson counts once a background is subtracted from them."""
     facts = spectrum_facts(read_spectrum(write_set(tmp_path, HDUCLAS2="NET")))

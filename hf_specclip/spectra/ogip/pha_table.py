@@ -26,6 +26,8 @@ _PER_SECOND = re.compile(r"/ *s|\bs(ec)?(\*\*|\^)?\(?-1")
 # Arms of Chandra's gratings by TG_PART.
 _ARMS: dict[int | None, str] = {1: "HEG", 2: "MEG", 3: "LEG"}
 _LARGEST_FRACTION, _MOST_COUNTS = 100.0, 2**31 - 1
+# Counts after a subtraction are refused when so many of their errors below zero.
+_MOST_BELOW = 10
 _AGAIN = "make the spectrum again"
 # Keywords of the variability that `specclip extract` measures, by column of the Chandra Source
 # Catalog, and of the events and their time.
@@ -192,6 +194,13 @@ def read_raw(table: Table, row: int | None, behind: bool = False) -> RawSpectrum
         if isinstance(values, np.ndarray) and values.size != counts.size:
             problem = f"has {values.size} values for {counts.size} channels"
             raise table.error(problem, column=columns.get(label, label.upper()), mend=_AGAIN)
+    if other_errors and stat_error is not None:
+        low = np.flatnonzero(counts < -_MOST_BELOW * np.maximum(stat_error, 1.0))
+        if low.size:
+            problem = (
+                f"is {counts[low[0]]:.6g} in row {low[0]}, over {_MOST_BELOW} errors below zero"
+            )
+            raise table.error(problem, column=name, mend=_AGAIN)
     return raw
 
 
