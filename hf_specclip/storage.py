@@ -270,6 +270,20 @@ def refuse_damage(path: str | os.PathLike[str], remedy: str) -> Iterator[None]:
         raise FileFormatError(f"{path} cannot be used ({error}): {remedy}") from error
 
 
+def read_versioned(
+    path: str | os.PathLike[str], form: str, version: int, max_bytes: int, mend: str
+) -> dict[str, Any]:
+    """Read a JSON object that states its `format` and `version`; see `read_json`.
+
+    Raises:
+        ValueError: another format or version; `mend` says what to do.
+    """
+    content = read_json(path, max_bytes)
+    if content["format"] != form or content["version"] != version:
+        raise ValueError(f"not {form} version {version}: {mend}")
+    return content
+
+
 def read_json(path: str | os.PathLike[str], max_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
     """Read a JSON object from a file of bounded size.
 

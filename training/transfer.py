@@ -167,6 +167,12 @@ def _variable_sections(variables: Mapping[str, Any]) -> list[Section]:
         rank = entry["spearman"]
         cells += ["–" if rank is None else f"{rank:.2f}", f"{entry['median_bias']:+.3g}"]
         table.append([*cells, *("–" if e is None else f"{e['value']:.0%}" for e in inside)])
+    means = []
+    for method in methods.values():
+        gains = [method["variables"].get(name, {}).get("gain_over_guess") for name in JUDGED]
+        known = [1 - gain["value"] for gain in gains if gain is not None]
+        means.append(f"{sum(known) / len(known):.2f}" if known else "–")
+    table.append(["mean of those in bold", "", *means, "", "", "", ""])
     about = (
         f"{variables['rows']} rows of {variables['groups']} test groups over 150 net counts. "
         "Errors are mean absolute errors over that of the median of the other rows."

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import FileFormatError
 from ..models.checkpoint_specclip import refuse_links_out
-from ..storage import atomic_folder, map_tensors, read_json, refuse_damage, write_json
+from ..storage import atomic_folder, map_tensors, read_versioned, refuse_damage, write_json
 from .families import check_class_names, softmax
 from .probe import INPUTS, MAX_WIDTH, stack_inputs
 
@@ -118,9 +118,9 @@ class SourceClassifier:
                 raise FileNotFoundError(f"{path} has no {name}")
         with refuse_damage(path / CONFIG_FILE, "fetch the model again"):
             refuse_links_out(path, FileFormatError)
-            config = read_json(path / CONFIG_FILE, MAX_CONFIG_BYTES)
-            if config["format"] != FORMAT or config["version"] != VERSION:
-                raise ValueError(f"not {FORMAT} version {VERSION}: update hf_specclip")
+            config = read_versioned(
+                path / CONFIG_FILE, FORMAT, VERSION, MAX_CONFIG_BYTES, "update hf_specclip"
+            )
             names, inputs = config["classes"], dict(config["inputs"])
             check_class_names(names)
             tensors: dict[str, Any] = map_tensors(path / TENSORS_FILE, *_TENSORS)

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import FileFormatError, SpecCLIPError
 from ..models.checkpoint_specclip import refuse_links_out
-from ..storage import atomic_folder, map_tensors, read_json, refuse_damage, write_json
+from ..storage import atomic_folder, map_tensors, read_versioned, refuse_damage, write_json
 from .families import MAX_NAME, check_class_names, rank_classes, softmax
 
 CONFIG_FILE, TENSORS_FILE = "probe.json", "probe.safetensors"
@@ -188,9 +188,9 @@ class SpecCLIPProbe:
                 )
         with refuse_damage(path / CONFIG_FILE, "fit the labels again"):
             refuse_links_out(path, FileFormatError)
-            config = read_json(path / CONFIG_FILE, MAX_CONFIG_BYTES)
-            if config["format"] != FORMAT or config["version"] != VERSION:
-                raise ValueError(f"not {FORMAT} version {VERSION}: fit the labels again")
+            config = read_versioned(
+                path / CONFIG_FILE, FORMAT, VERSION, MAX_CONFIG_BYTES, "fit the labels again"
+            )
             read: dict[str, Any] = map_tensors(path / TENSORS_FILE, *_TENSORS)
             values = {name: config[name] for name in _CONFIG}
             values |= {name: read[name] for name in _TENSORS}

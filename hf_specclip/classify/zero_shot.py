@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import FileFormatError
 from ..models.checkpoint_specclip import refuse_links_out
-from ..storage import atomic_folder, map_tensors, read_json, refuse_damage, write_json
+from ..storage import atomic_folder, map_tensors, read_versioned, refuse_damage, write_json
 from .families import (
     check_class_names,
     family_matrix,
@@ -189,9 +189,9 @@ class ZeroShotClasses:
                 )
         with refuse_damage(path / CONFIG_FILE, "fetch the model again, or train it"):
             refuse_links_out(path, FileFormatError)
-            config = read_json(path / CONFIG_FILE, MAX_CONFIG_BYTES)
-            if config["format"] != FORMAT or config["version"] != VERSION:
-                raise ValueError(f"not {FORMAT} version {VERSION}: update hf_specclip")
+            config = read_versioned(
+                path / CONFIG_FILE, FORMAT, VERSION, MAX_CONFIG_BYTES, "update hf_specclip"
+            )
             classes = config["classes"]
             vectors = map_tensors(path / TENSORS_FILE, "embeddings")["embeddings"]
             numbers = config["temperature"], config.get("about"), config["least_probability"]

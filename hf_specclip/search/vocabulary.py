@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import FileFormatError
 from ..models.checkpoint_specclip import refuse_links_out
-from ..storage import atomic_folder, map_tensors, read_json, refuse_damage, write_json
+from ..storage import atomic_folder, map_tensors, read_versioned, refuse_damage, write_json
 from .nearest import unit_rows
 
 VOCABULARY_FOLDER = "vocabulary"
@@ -142,9 +142,7 @@ class Vocabulary:
             raise FileNotFoundError(f"{path} does not exist; training writes it next to the model")
         with refuse_damage(path, "fetch the model again, or train it"):
             refuse_links_out(path.parent, FileFormatError)
-            content = read_json(path, MAX_FILE_BYTES)
-            if content["format"] != FORMAT or content["version"] != VERSION:
-                raise ValueError(f"not {FORMAT} version {VERSION}: update hf_specclip")
+            content = read_versioned(path, FORMAT, VERSION, MAX_FILE_BYTES, "update hf_specclip")
             words, vectors = content["words"], None
             if not all(type(count) is int for count in words.values()):
                 raise ValueError("a count is not an integer")
