@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..models.layers_specclip import SpecCLIPSentencePooling
+from ..models.layers_specclip import SpecCLIPSentencePooling, SpecCLIPStatistics
 from ..models.modeling_specclip import SpecCLIPTextModel
 from ..models.spectrum_features_specclip import MIN_AREA, band_edges, band_matrix, overlaps
 from ..models.spectrum_input_specclip import N_BANDS
@@ -196,8 +196,10 @@ class PaddedPooling(SpecCLIPSentencePooling):
         numbers: torch.Tensor,
         sections: torch.Tensor,
         mask: torch.Tensor,
+        statistics: SpecCLIPStatistics,
     ) -> torch.Tensor:
         """Pool the sentences of texts to `(batch, hidden_size)`; zeros for a text without any."""
+        sentences, numbers = self.scale(sentences, numbers, statistics)
         hidden = self.embedding(sentences) + self.section_embedding(sections)
         if self.numbers_in is not None and self.numbers_out is not None:
             hidden = hidden + self.numbers_out(F.gelu(self.numbers_in(numbers)))

@@ -247,20 +247,23 @@ class SpecCLIPSentencePooling(nn.Module):
         numbers: torch.Tensor,
         sections: torch.Tensor,
         mask: torch.Tensor,
+        statistics: SpecCLIPStatistics,
     ) -> torch.Tensor:
         """Pool the sentences of texts to `(batch, hidden_size)`.
 
         Args:
-            sentences: embeddings (batch, sentences, embedding_dim), of norm about 1.
+            sentences: embeddings (batch, sentences, embedding_dim).
             numbers: encoded quantities (batch, sentences, numbers_dim).
             sections: index of the section (batch, sentences).
             mask: bool (batch, sentences), False for padding; a text without sentences gives zeros.
+            statistics: normalisation of the embeddings.
         """
-        # Texts differ much in length: padding is dropped before the layers.
-        hidden = self.embedding(self.embedding_dropout(sentences[mask]))
+        # Texts differ much in length: padding is dropped first.
+        sentences, numbers = self.scale(sentences[mask], numbers[mask], statistics)
+        hidden = self.embedding(self.embedding_dropout(sentences))
         hidden = hidden + self.section_embedding(sections[mask])
         if self.numbers_in is not None and self.numbers_out is not None:
-            hidden = hidden + self.numbers_out(F.gelu(self.numbers_in(numbers[mask])))
+            hidden = hidden + self.numbers_out(F.gelu(self.numbers_in(numbers)))
         hidden = self.dropout(self.norm(F.gelu(hidden)))
         scores = at_least_float32(self.scores(hidden))
         padded = scores.new_full((*mask.shape, self.heads), torch.finfo(scores.dtype).min)
@@ -269,6 +272,14 @@ class SpecCLIPSentencePooling(nn.Module):
         values = self.values(hidden).unflatten(-1, (self.heads, -1)) * weights[:, :, None]
         pooled = values.new_zeros(len(mask), *values.shape[1:])
         return pooled.index_add(0, mask.nonzero()[:, 0], values).flatten(1)
+
+    def scale(
+        self, sentences: torch.Tensor, numbers: torch.Tensor, statistics: SpecCLIPStatistics
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Normalise embeddings to a norm of about 1, as the encoded quantities are of order 1."""
+        sentences = statistics.normalise(sentences) / sentences.shape[-1] ** 0.5
+        dtype = self.embedding.weight.dtype
+        return sentences.to(dtype), numbers.to(dtype)
 
 
 class SpecCLIPProjection(nn.Module):

@@ -249,10 +249,7 @@ class SpecCLIPTextModel(SpecCLIPPreTrainedModel):
                 f"{tuple(sections.shape)} and sentence_mask {tuple(mask.shape)} must be "
                 f"{expected}, {tuple(shape)} and {tuple(shape)}"
             )
-        # Scaled to norm about 1, as the encoded quantities are of order 1.
-        sentences = self.text_statistics.normalise(embeds) / embeds.shape[-1] ** 0.5
-        dtype = self.sentence_pooling.embedding.weight.dtype
-        return self.sentence_pooling(sentences.to(dtype), numbers.to(dtype), sections, mask)
+        return self.sentence_pooling(embeds, numbers, sections, mask, self.text_statistics)
 
     def _check_sentences(self, embeds: torch.Tensor) -> torch.Tensor:
         size = self.config.embedding_dim

