@@ -80,7 +80,8 @@ def tiny_model(reads="sentences", numbers=SENTENCE_NUMBERS):
     config = SpecCLIPConfig(
         spectrum_config={"input_kind": "flux", "encoder": "mlp", "hidden_size": 16},
         text_config={"reads": reads, "embedding_dim": 32, "numbers_dim": numbers,
-                     "hidden_size": 16, "num_attention_heads": 2, "embedder_name": "stub"},
+                     "num_frequencies": 2, "hidden_size": 16, "num_attention_heads": 2,
+                     "embedder_name": "stub"},
         shared_dim=8,
         projection_hidden_size=16,
     )  # fmt: skip

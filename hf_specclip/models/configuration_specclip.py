@@ -224,6 +224,9 @@ class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
             paper), 384 for all-MiniLM-L6-v2. Follows from the text encoder where there is one.
         numbers_dim (`int`, defaults to 0):
             Width of the encoded quantities (photon index, column density, …) of a sentence.
+        num_frequencies (`int`, defaults to 0):
+            Number of frequencies at which sines and cosines of the quantities' values are appended
+            to the encoded quantities.
         hidden_size (`int`, defaults to 256):
             Width of a sentence, and of the pooled text.
         num_attention_heads (`int`, defaults to 4):
@@ -267,6 +270,7 @@ class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
     reads: Literal["sections", "sentences"] = "sections"
     embedding_dim: int | None = None
     numbers_dim: int = 0
+    num_frequencies: int = 0
     hidden_size: int = 256
     num_attention_heads: int = 4
     dropout: float | int = 0.1
@@ -327,8 +331,9 @@ class SpecCLIPTextConfig(SpecCLIPPreTrainedConfig):
         names = self.sections or ()
         if len(set(names)) != len(names) or not all(names):
             raise ValueError(f"sections are {list(names)}, they must be unique, non-empty names")
-        if self.numbers_dim < 0:
-            raise ValueError(f"numbers_dim is {self.numbers_dim}, it must be at least 0")
+        for name in ("numbers_dim", "num_frequencies"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 0")
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size ({self.hidden_size}) is not a multiple of num_attention_heads "

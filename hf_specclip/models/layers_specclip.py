@@ -18,6 +18,10 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from .configuration_specclip import SpecCLIPConfig, SpecCLIPSpectrumConfig, SpecCLIPTextConfig
 from .loss_specclip import at_least_float32
 
+# Encoded quantities have so many numbers per value: whether it is there, the value, and more.
+NUMBERS_PER_VALUE = 5
+_WAVES = (torch.sin, torch.cos)
+
 
 class SpecCLIPStatistics(nn.Module):
     """Normalisation of an input by its mean and standard deviation over the training data.
@@ -231,7 +235,12 @@ class SpecCLIPSentencePooling(nn.Module):
         width, self.heads = config.hidden_size, config.num_attention_heads
         self.embedding_dropout = nn.Dropout(config.embedding_dropout)
         self.embedding = nn.Linear(config.embedding_dim, width)
-        self.numbers_in = nn.Linear(config.numbers_dim, width) if config.numbers_dim else None
+        # Of octaves from half a radian per unit on (Gorishniy et al. 2022): small differences of a
+        # value are then large differences of some input.
+        self.frequencies = [2.0 ** (k - 1) for k in range(config.num_frequencies)]
+        n_waves = config.numbers_dim // NUMBERS_PER_VALUE * len(_WAVES) * config.num_frequencies
+        numbers_in = config.numbers_dim + n_waves
+        self.numbers_in = nn.Linear(numbers_in, width) if config.numbers_dim else None
         self.numbers_out = nn.Linear(width, width) if config.numbers_dim else None
         # The last embedding is for sentences without a section.
         self.section_embedding = nn.Embedding(config.n_sections + 1, width)
@@ -276,9 +285,16 @@ class SpecCLIPSentencePooling(nn.Module):
     def scale(
         self, sentences: torch.Tensor, numbers: torch.Tensor, statistics: SpecCLIPStatistics
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Normalise embeddings to a norm of about 1, as the encoded quantities are of order 1."""
+        """Normalise embeddings to a norm of about 1, as the encoded quantities are of order 1, and
+        append the sines and cosines of the values to the quantities."""
         sentences = statistics.normalise(sentences) / sentences.shape[-1] ** 0.5
         dtype = self.embedding.weight.dtype
+        if self.frequencies:
+            n_values = numbers.shape[-1] // NUMBERS_PER_VALUE * NUMBERS_PER_VALUE
+            present = numbers[..., 0:n_values:NUMBERS_PER_VALUE]
+            values = numbers[..., 1:n_values:NUMBERS_PER_VALUE]
+            waves = [wave(f * values) * present for f in self.frequencies for wave in _WAVES]
+            numbers = torch.cat([numbers, *waves], dim=-1)
         return sentences.to(dtype), numbers.to(dtype)
 
 

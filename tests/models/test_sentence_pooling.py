@@ -1,9 +1,13 @@
 """Texts as sets of sentences: pooling, masks, refusals, round trip."""
 
+import numpy as np
 import pytest
 import torch
 
 from hf_specclip import SpecCLIPModel, SpecCLIPTextModel
+from hf_specclip.literature.quantities import KINDS, quantity_numbers, scaled
+from hf_specclip.literature.sentence_sets import SENTENCE_NUMBERS
+from hf_specclip.models.layers_specclip import SpecCLIPStatistics
 
 NUMBERS = 3
 
@@ -117,3 +121,23 @@ def test_dropout_hides_parts_of_embeddings_but_no_quantity(small_model, texts):
     assert not torch.allclose(embed(model, **texts), embed(model, **texts))
     texts["sentence_embeds"] = torch.zeros_like(texts["sentence_embeds"])
     torch.testing.assert_close(embed(model, **texts), embed(model, **texts))
+
+
+def test_stated_values_have_sines_and_cosines(small_model):
+    text = {"reads": "sentences", "numbers_dim": SENTENCE_NUMBERS, "num_frequencies": 2}
+    pooling = small_model(text=text).text_model.sentence_pooling
+    told = quantity_numbers(["A photon index of 2.3 and z = 0.5.", "It is bright."])
+    numbers = torch.from_numpy(np.hstack([told, np.ones((2, 2), np.float32)]))
+    _, expanded = pooling.scale(torch.ones(2, 6), numbers, SpecCLIPStatistics((6,)))
+    n_values = len(KINDS) * 2
+    waves = expanded[:, SENTENCE_NUMBERS:].reshape(2, 4, n_values)
+    places = [2 * KINDS.index(kind) for kind in ("photon_index", "redshift")]
+    values = torch.tensor([scaled("photon_index", 2.3), scaled("redshift", 0.5)])
+    for row, expected in enumerate(
+        f(k * values) for k in (0.5, 1.0) for f in (torch.sin, torch.cos)
+    ):
+        torch.testing.assert_close(waves[0, row, places], expected)
+    waves[0][:, places] = 0.0
+    assert not waves.any()  # nothing for values that are not there
+    assert torch.equal(expanded[:, :SENTENCE_NUMBERS], numbers)
+    assert pooling.numbers_in.in_features == expanded.shape[1]

@@ -116,8 +116,9 @@ class SpectrumSettings:
 class ModelSettings:
     """Dual encoder; see `SpecCLIPConfig` for each setting.
 
-    `text_hidden_size` and `text_heads` are `hidden_size` and `num_attention_heads` of
-    `SpecCLIPTextConfig`, for a model that reads sentences.
+    `text_hidden_size`, `text_heads` and `text_frequencies` are `hidden_size`,
+    `num_attention_heads` and `num_frequencies` of `SpecCLIPTextConfig`, for a model that reads
+    sentences.
     """
 
     shared_dim: Count = 64
@@ -128,6 +129,7 @@ class ModelSettings:
     embedding_dropout: Dropout = 0.0
     text_hidden_size: Count = 256
     text_heads: Count = 4
+    text_frequencies: Annotated[int, Field(ge=0, le=16)] = 0
     projection_norm: bool = False
     contrastive_loss: Literal["infonce_text_to_spectrum", "infonce"] = "infonce_text_to_spectrum"
     multi_positive: bool = True

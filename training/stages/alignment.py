@@ -314,6 +314,7 @@ def _text_config(preset: Preset, pairs: PairData) -> dict[str, Any]:
         "numbers_dim": texts.sentences.numbers_dim,
         "hidden_size": settings.text_hidden_size,
         "num_attention_heads": settings.text_heads,
+        "num_frequencies": settings.text_frequencies,
         "dropout": dropout,
         "embedding_dropout": settings.embedding_dropout,
     }

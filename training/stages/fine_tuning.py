@@ -79,6 +79,7 @@ def preset_like(
             "embedding_dropout": texts.embedding_dropout,
             "text_hidden_size": texts.hidden_size,
             "text_heads": texts.num_attention_heads,
+            "text_frequencies": texts.num_frequencies,
             "temperature": math.exp(-config.logit_scale_init_value),
             "learn_temperature": config.learn_logit_scale,
         },
