@@ -21,7 +21,8 @@ DEFAULT_PAIRS ?= 210000
 DEFAULT_FITS ?= 0.1
 DEFAULT_SEED ?= 0
 DEFAULT_CONFIG ?= best
-# More for its training and bundling, such as DEFAULT_ARGS="--set align.steps=3000".
+# More settings. On processors with bfloat16 instructions this saves a third of the time:
+# DEFAULT_ARGS="--set text.embedder=offline:bfloat16 --set precision=bfloat16"
 DEFAULT_ARGS ?=
 DEFAULT_RUN = --config $(DEFAULT_CONFIG) --dataset $(DEFAULT)/dataset --output $(DEFAULT) \
 	--seed $(DEFAULT_SEED) $(DEFAULT_ARGS)
