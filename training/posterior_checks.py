@@ -34,12 +34,19 @@ from specclip_datasets.simulation import instrument
 from specclip_training.data.pairs import SPECTRUM
 from specclip_training.reports.blocks import Paragraph, Section, Table, write_report
 from specclip_training.studies.representations import numbers_of
-from specclip_training.studies.transfer import estimates_of
+from specclip_training.studies.transfer import (
+    RealRows,
+    calibrate_intervals,
+    estimates_of,
+    reads_texts,
+)
 
 COUNTS = (300, 1_000, 3_000, 10_000)
 # Rows of the test split with counts within this factor of these are compared with the intervals.
 COVERAGE_COUNTS, COVERAGE_FACTOR = (100, 1_000, 10_000), 1.8
 LINE_ENERGY, EQUIVALENT_WIDTH, GAIN = 6.404, 0.3, 1.03
+# Spectra with fewer net counts calibrate no intervals.
+FEWEST_COUNTS = min(COVERAGE_COUNTS) / COVERAGE_FACTOR
 # The truth of the spectra: power-law fits of such sources of the test split.
 NUCLEI = ("QSO", "Seyfert_1", "Seyfert_2", "LensedQ", "AGN")
 _BACKGROUND_SHARE, _BACKGROUND_SCALE = 0.03, 0.05
@@ -176,9 +183,9 @@ def _compare(scores: dict[str, dict[str, np.ndarray]], seed: int) -> dict[str, A
 
 
 def measure_intervals(describer: Describer, rows: Any) -> dict[str, Any]:
-    """Measure coverage by counts of the rows of a table, by a model with experts."""
+    """Measure coverage, by counts, of the intervals of a model with experts on rows of a table."""
     counts = np.array([np.sum(each) for each in rows["counts"].to_numpy()])
-    chosen = np.flatnonzero(counts > min(COVERAGE_COUNTS) / COVERAGE_FACTOR)
+    chosen = np.flatnonzero(counts > FEWEST_COUNTS)
     estimates = estimates_of(describer, rows.select(SPECTRUM).take(chosen).to_pylist())
     names = [n for n in estimates.value if n not in VARIABILITY and n in rows.column_names]
     coverage: dict[str, Any] = {}
@@ -191,7 +198,7 @@ def measure_intervals(describer: Describer, rows: Any) -> dict[str, Any]:
             part[f"{share} by variable"] = {
                 name: entry["value"] for name, entry in measured["variables"].items() if entry
             }
-    return {"coverage": coverage}
+    return coverage
 
 
 def report_sections(metrics: dict[str, Any]) -> list[Section]:
@@ -213,12 +220,12 @@ def report_sections(metrics: dict[str, Any]) -> list[Section]:
     head = ["spectra", "AUC, 6.4 keV", "any window", "whole", "ideal", "alarms", "false alarms"]
     sections = [Section("Checks", [Paragraph(text), Table(head, lines)])]
     rows = [
-        [f"about {level} counts ({part['rows']} rows)", f"{part['68']:.1%}", f"{part['90']:.1%}"]
-        for level, part in metrics["coverage"].items()
+        [part["rows"], f"about {level}", name, f"{part['68']:.1%}", f"{part['90']:.1%}"]
+        for name, coverage in metrics["coverage"].items()
+        for level, part in coverage.items()
     ]
-    sections.append(
-        Section("Intervals by counts", [Table(["test rows", "68 % hold", "90 % hold"], rows)])
-    )
+    head = ["test rows", "counts", "intervals", "68 % hold", "90 % hold"]
+    sections.append(Section("Intervals by counts", [Table(head, rows)]))
     return sections
 
 
@@ -236,8 +243,13 @@ def main(arguments: argparse.Namespace) -> int:
         "n": arguments.n,
         "seed": arguments.seed,
         "checks": measure_checks(describer, truth, arguments.n, arguments.seed),
-        **measure_intervals(describer, rows),
+        "coverage": {"of the model": measure_intervals(describer, rows)},
     }
+    if not reads_texts(describer.moe):
+        train = RealRows.from_table(pq.read_table(split_files(arguments.dataset)["train"]))
+        calibrate_intervals(describer, train, np.flatnonzero(train.net_counts > FEWEST_COUNTS))
+        name = "calibrated on the train split"
+        metrics["coverage"][name] = measure_intervals(describer, rows)
     output = arguments.output or Path(arguments.model) / "posterior_checks"
     write_json(output / "metrics.json", metrics)
     _, page = write_report(output, "Posterior checks (simulated)", report_sections(metrics))

@@ -20,7 +20,7 @@ def test_an_open_end_of_an_interval_holds_what_lies_beyond_it():
     spectrum |= {"exposure": [1.0] * 2, "background_scale": [0.0] * 2}
     rows = pa.table({**spectrum, "hard_hs": np.array([0.05, 9.0])})
     describer = SimpleNamespace(moe=experts, model=None)
-    coverage = measure_intervals(describer, rows)["coverage"]["100"]
+    coverage = measure_intervals(describer, rows)["100"]
     assert (coverage["rows"], coverage["68"], coverage["90"]) == (2, 0.5, 1.0)
 
 

@@ -203,12 +203,25 @@ def test_rows(rows: RealRows) -> np.ndarray:
     return np.flatnonzero(rows.is_test & (rows.net_counts > FEWEST_COUNTS))
 
 
-@torch.no_grad()
-def calibrate_intervals(describer: Any, rows: RealRows, batch: int = 512) -> dict[str, int]:
-    """Replace the conformal scores of compact experts by those of real rows, in place.
+def reads_texts(moe: Any) -> bool:
+    """Tell whether some expert reads neighbouring texts."""
+    return any(set(expert["inputs"]) & set(TEXT_VIEWS) for expert in moe.config.experts)
 
-    Rows of the test groups are left out. Predictions and expected errors stay as they are, as do
-    the scores of variables that few rows know.
+
+@torch.no_grad()
+def calibrate_intervals(
+    describer: Any, rows: RealRows, chosen: np.ndarray | None = None, batch: int = 512
+) -> dict[str, int]:
+    """Replace the conformal scores of compact experts by those of some rows, in place.
+
+    Predictions and expected errors stay as they are, as do the scores of variables that few rows
+    know.
+
+    Args:
+        describer: with experts.
+        rows: of the data contract.
+        chosen: rows to calibrate on; those outside the test groups with enough counts where None.
+        batch: rows at once.
 
     Returns:
         Number of `rows` and `groups` of the scores.
@@ -217,12 +230,13 @@ def calibrate_intervals(describer: Any, rows: RealRows, batch: int = 512) -> dic
         TrainingDataError: for experts that read texts.
     """
     moe, model = describer.moe, describer.model
-    if any(set(expert["inputs"]) & set(TEXT_VIEWS) for expert in moe.config.experts):
+    if reads_texts(moe):
         raise TrainingDataError(
             "intervals are calibrated for experts on the spectrum alone, as those of the model "
             "that comes with the package"
         )
-    chosen = np.flatnonzero(~rows.is_test & (rows.net_counts > FEWEST_COUNTS))
+    if chosen is None:
+        chosen = np.flatnonzero(~rows.is_test & (rows.net_counts > FEWEST_COUNTS))
     panel, scores = moe.panels[RETRIEVED], []
     truth = np.stack([rows.targets.get(name, np.full(len(rows), np.nan))
                       for name in moe.config.variables], axis=1)  # fmt: skip
