@@ -59,7 +59,7 @@ demo: setup
 		--dataset $(DEMO)/dataset --output $(DEMO) $(DEMO_ARGS)
 	@echo
 	@echo "Made: $(DEMO)/dataset (simulated pairs), $(DEMO)/model (load it with from_pretrained),"
-	@echo "      $(DEMO)/moe (estimates physical variables), $(DEMO)/outliers (finds the odd ones),"
+	@echo "      $(DEMO)/moe (physical variables), $(DEMO)/outliers (outlier detector),"
 	@echo "      $(DEMO)/metrics.json and $(DEMO)/report.html (all tables and figures)."
 	@echo "Try:  $(BIN)/specclip describe --model $(DEMO) FILE.pha"
 	@echo "      $(BIN)/specclip search --model $(DEMO) \"heavily absorbed pulsating ULX\""
