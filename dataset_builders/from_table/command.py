@@ -67,7 +67,7 @@ def add_commands(commands: Any) -> None:
     files = _add(
         commands,
         "from-files",
-        "make a dataset from spectrum files and text files of the same stem",
+        "make a dataset from spectrum files and text files of the same name",
         _FILES,
         _from_files,
     )

@@ -36,11 +36,11 @@ byte for a given seed, and needs no network.
 """
 _EXAMPLE = """\
 Write a simulated Chandra spectrum as a PHA file with its background, and ARF and RMF beside it;
-print the truth.
+print the true parameters.
 """
 _ORACLE = """\
-The ceiling for retrieval, on rows that `simulate` made with this version. Read `validation` to
-choose; `test` is for the end.
+Measure the retrieval of an ideal observer, an upper limit for models, on a dataset of this version
+of `simulate`. Use `validation` for choices, and `test` for the final evaluation.
 """
 _COMPARE = """\
 Compare the percentiles of a dataset's columns (all splits) with those of the Chandra Source
@@ -87,21 +87,21 @@ def _add_simulate(commands: Any) -> None:
     summary = "simulate a Chandra catalogue with literature (no network)"
     add = add_parser(commands, "simulate", summary, _SIMULATE, _simulate).add_argument
     config = "demo: 2,000 pairs; paper: the paper's 11,447; large: 210,000; custom: 2,000, changed "
-    config += "with --set"
+    config += "with --set (default %(default)s)"
     add("--config", choices=sorted(CONFIGS), default="demo", help=config)
     add("--pairs", type=int, help="number of pairs (overrides --config)")
     add("--seed", type=int, help="random seed (default 0)")
     defaults = {name: "" if value == () else value for name, value in _DEFAULTS.items()}
     knobs = ", ".join(f"{name}={value}" for name, value in defaults.items())
     writers = ", ".join(writer.name + " (unseen)" * writer.unseen for writer in WRITERS)
-    setting = f"change one setting; repeat for more. Knobs: {knobs}. writers: names joined by "
-    setting += f"commas, all where empty, of {writers}; unseen ones write for sources of "
-    setting += "validation and test only"
+    setting = f"change one setting; repeat for more. Settings: {knobs}. writers: comma-separated "
+    setting += f"names, by default all of {writers}; unseen ones write for sources of validation "
+    setting += "and test only"
     add("--set", metavar="KNOB=VALUE", action="append", default=[], help=setting)
     # More than eight would wait for the disk.
     cores = min(os.cpu_count() or 1, 8)
-    processes = "number of processes; does not affect the output (default: all cores, here "
-    processes += "%(default)s)"
+    processes = "number of processes; does not affect the output (default: all cores, at most 8; "
+    processes += "here %(default)s)"
     add("--processes", type=int, default=cores, help=processes)
     add("-o", "--output", type=Path, required=True, help="output folder")
     add("--overwrite", action="store_true", help="replace an existing dataset")

@@ -112,7 +112,7 @@ class Options:
 
     kinds: tuple[str, ...] = option(
         tuple(KINDS),
-        f"data products to download ({','.join(KINDS)})",
+        f"data products to download (default {','.join(KINDS)})",
         type=choices_of(tuple(KINDS)),
     )
     max_disk: int | None = option(None, "limit for the spectra, such as 50GB", type=_bytes)

@@ -25,14 +25,14 @@ Kuiper; 0.5–7 keV).
   specclip extract evt2.fits --region src.reg --background bkg.reg -o source.pha --plot curve.png
   specclip describe source.pha                              shows the measured variability, too
 
-Radii are in arcsec; a unit may follow (0.5arcmin). Usual ones: 2–3 on the axis of Chandra, and more
-off it; 20–30 for XMM-Newton, 47 for Swift. Regions are circles and annuli of DS9 or CIAO (fk5, icrs
-or physical; -circle(…) excludes). The file is the cleaned one of the archive: Chandra's level 2,
-XMM's EVLI (PATTERN ≤ 4 or 12 and FLAG = 0 are kept), Swift's _cl.evt. Good times are those of the
-CCD that the source is on.
+Radii are in arcsec; a unit may follow (0.5arcmin). Usual radii: 2–3 for Chandra on axis (larger off
+axis), 20–30 for XMM-Newton, 47 for Swift. Regions are circles and annuli of DS9 or CIAO (fk5, icrs
+or physical; -circle(…) excludes). FILE is the cleaned event list of the archive: Chandra's level 2,
+XMM's EVLI (PATTERN ≤ 4 or 12 and FLAG = 0 are kept), Swift's _cl.evt. Good time intervals are those
+of the CCD with most of the source's events.
 
-It makes no effective area and no RMF, which the observatory's software makes; without them describe
-infers nothing. Whether a source varied between observations (var_inter_prob_b) needs areas, too.
+ARF and RMF are not made: use the observatory's software. Without an ARF, describe infers nothing.
+Variability between observations (var_inter_prob_b) is not measured.
 """
 
 

@@ -41,9 +41,7 @@ def add_command(subparsers: Any) -> None:
     )
     add_model_arguments(build)
     add_embedder_option(build)
-    build.add_argument(
-        "--dataset", required=True, help="a folder in the form of the data contract, or user/name"
-    )
+    build.add_argument("--dataset", required=True, help="a dataset folder or user/name on the Hub")
     build.add_argument("--dataset-revision", help="branch, tag or commit of the dataset")
     build.add_argument(
         "-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write"

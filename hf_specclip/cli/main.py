@@ -66,7 +66,7 @@ A shared embedding space for X-ray spectra and the scientific literature.
   specclip extract  evt2.fits --at 150.1163,2.2058 --radius 3   spectrum and variability from events
   specclip train    my_pairs -o runs/mine --from default     fine-tune the model on your own pairs
 
-The first six commands use a trained model: --model DIR or user/name (default: the bundled model).
+Commands that need a trained model take --model DIR or user/name (default: the bundled model).
 """
 
 

@@ -132,7 +132,7 @@ def add_run_options(options: argparse.ArgumentParser) -> None:
         "--cache-dir",
         metavar="DIR",
         help="cache of text embeddings and built datasets "
-        "(default: HF_SPECCLIP_CACHE, else ~/.cache)",
+        "(default: HF_SPECCLIP_CACHE, else ~/.cache/hf_specclip)",
     )
     options.add_argument(
         "--overwrite",
