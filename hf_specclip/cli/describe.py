@@ -44,7 +44,7 @@ the name of a source in the model's index.
 
   specclip describe acisf01575_001N001_r0085_pha3.fits.gz
   specclip describe --model user/name "2CXO J004722.6-252050"
-  specclip describe --only literature --json source.pi
+  specclip describe --only classes,similar --json source.pi
   specclip describe --format html -o report.html *.pha
   specclip describe --format ecsv -o sources.ecsv *.pha
 
