@@ -231,6 +231,6 @@ def _order(question: Question, ranked: list[RankedSource]) -> Iterator[str]:
     if labelled == len(ranked):
         yield "all results have a requested catalogue class"
     elif labelled == 0:
-        yield "no result has a requested catalogue class; ranked by similarity"
+        yield "no result has a requested catalogue class (“?” marks guesses); ranked by similarity"
     else:
         yield f"the first {labelled} have a requested catalogue class; the others are similar"

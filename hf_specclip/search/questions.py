@@ -138,7 +138,7 @@ class Question:
             shown = ", ".join(labels[:_LABELS_SHOWN])
             lines.append(f"class: {', '.join(self.kinds)} ({shown}{more})")
         if self.conditions:
-            terms = [f"{c} {VARIABLES.get(c.variable, '')}".rstrip() for c in self.conditions]
+            terms = [_with_unit(condition) for condition in self.conditions]
             lines.append(f"conditions: {', '.join(terms)}")
         if self.cone:
             ra, dec, radius = self.cone
@@ -410,3 +410,9 @@ def _refuse(question: Question, mentions: list[ClassMention], common: list[str])
         what = f"“{' '.join(common)}” does not distinguish sources" if common else "Empty query"
         reason = f"{what}: add a source class, a spectral property or a value."
     return replace(question, refusal=reason)
+
+
+def _with_unit(condition: Condition) -> str:
+    unit = VARIABLES.get(condition.variable) or ""
+    sign = "× " if unit[:1].isdigit() else ""  # a multiple, as 1e20 cm-2
+    return f"{condition} {sign}{unit}".rstrip()
