@@ -262,7 +262,8 @@ class SpectrumParametersPipeline(SpectrumPipeline):
     Args:
         moe: folder of the mixture of experts; by default that of the model.
 
-    Call arguments: `variables`, names of the variables to return (default: all).
+    Call arguments: `variables`, names of the variables to return (default: all but those of
+    variability, since a spectrum has no times).
 
     Returns a mapping from variable to `value`, `lower_68`, `upper_68`, `lower_90`, `upper_90` (None
     for an unbounded limit) and `unit`.
@@ -301,7 +302,9 @@ class SpectrumParametersPipeline(SpectrumPipeline):
     ) -> dict[str, dict[str, Any]]:
         """Return the variables of a spectrum with their intervals."""
         [record] = self.moe.to_records(SpecCLIPMoEOutput(**outputs))
-        names = list(record) if variables is None else variables
+        names = variables
+        if names is None:
+            names = [name for name in record if not name.startswith("var_")]
         if unknown := [name for name in names if name not in record]:
             raise ValueError(f"no variable {unknown[0]!r}: use {', '.join(record)}")
         return {name: record[name] for name in names}

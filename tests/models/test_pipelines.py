@@ -46,6 +46,7 @@ def test_pipelines_agree_with_the_describer(pipes, tiny_run, file):
             expected = getattr(variable, end)
             assert estimates[variable.name][end] == pytest.approx(expected, rel=1e-5)
         assert estimates[variable.name]["unit"] == variable.unit
+    assert not [name for name in estimates if name.startswith("var_")]
 
 
 @pytest.mark.parametrize("task", TASKS)
