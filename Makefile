@@ -21,7 +21,7 @@ DEFAULT_PAIRS ?= 210000
 DEFAULT_FITS ?= 0.1
 DEFAULT_SEED ?= 0
 DEFAULT_CONFIG ?= best
-# More settings. On processors with bfloat16 instructions this saves a third of the time:
+# More settings. On processors with bfloat16 instructions this is faster:
 # DEFAULT_ARGS="--set text.embedder=offline:bfloat16 --set precision=bfloat16"
 DEFAULT_ARGS ?=
 DEFAULT_RUN = --config $(DEFAULT_CONFIG) --dataset $(DEFAULT)/dataset --output $(DEFAULT) \

@@ -35,6 +35,7 @@ from specclip_training.studies.representations import numbers_of
 FEWEST_COUNTS = 150
 # Real values of a variable, for its intervals to be calibrated on them.
 FEWEST_CALIBRATING = 200
+_ROWS_AT_ONCE = 512
 # Variables that the catalogue and a spectrum both hold.
 JUDGED = (
     "hard_hm", "hard_hs", "hard_ms", "powlaw_gamma", "powlaw_nh", "bb_kt", "bb_nh", "brems_kt",
@@ -210,7 +211,7 @@ def reads_texts(moe: Any) -> bool:
 
 @torch.no_grad()
 def calibrate_intervals(
-    describer: Any, rows: RealRows, chosen: np.ndarray | None = None, batch: int = 512
+    describer: Any, rows: RealRows, chosen: np.ndarray | None = None
 ) -> dict[str, int]:
     """Replace the conformal scores of compact experts by those of some rows, in place.
 
@@ -221,7 +222,6 @@ def calibrate_intervals(
         describer: with experts.
         rows: of the data contract.
         chosen: rows to calibrate on; those outside the test groups with enough counts where None.
-        batch: rows at once.
 
     Returns:
         Number of `rows` and `groups` of the scores.
@@ -240,8 +240,8 @@ def calibrate_intervals(
     panel, scores = moe.panels[RETRIEVED], []
     truth = np.stack([rows.targets.get(name, np.full(len(rows), np.nan))
                       for name in moe.config.variables], axis=1)  # fmt: skip
-    for start in range(0, len(chosen), batch):
-        part = chosen[start : start + batch]
+    for start in range(0, len(chosen), _ROWS_AT_ONCE):
+        part = chosen[start : start + _ROWS_AT_ONCE]
         inputs = describer.extractor(rows.records(part), return_tensors="pt")
         output = model(**inputs)
         views = moe.retrieve_text(
