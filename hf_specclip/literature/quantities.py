@@ -61,6 +61,7 @@ _SIGNED = _compile(rf"\b[Ll]og|{_TABLES['names']['hardness']}")
 _BARE = {kind: _NAMED[kind] for kind in _UNITLESS} | {
     kind: _compile(rf"(?P<name>{name}){{filler}}") for kind, name in _TABLES["bare"].items()
 }
+_WITHOUT_UNIT = (*((kind, _BARE[kind]) for kind in _UNITLESS), *_LOGGED.items())
 _POWERS = {kind: _NAMED[kind] for kind in ("column", "luminosity", "flux", "mass")}
 
 
@@ -165,7 +166,7 @@ def _power(exponent: float) -> float:
 def _read_number(plain: str, match: re.Match[str]) -> _Number:
     """Read the value, the errors and the unit of a number."""
     groups = match.groupdict()
-    exponent = groups["power"] or groups["exponent"]
+    exponent = groups["power"] or groups["exponent"] or groups["header"]
     if groups["ten"]:
         ten, error = float(groups["ten"]), float(groups["ten_error"] or 0.0)
         ends = _power(ten), _power(ten - error), _power(ten + error)
@@ -178,8 +179,8 @@ def _read_number(plain: str, match: re.Match[str]) -> _Number:
             power = 1.0
         down, up = (
             next((float(groups[name]) for name in names if groups[name]), 0.0) * power
-            for names in (("error_after", "error", "down", "below"),
-                          ("error_after", "error", "up", "above"))
+            for names in (("error_after", "error", "bracketed", "worded", "down", "below"),
+                          ("error_after", "error", "bracketed", "worded", "up", "above"))
         )  # fmt: skip
         ends = value, value - down, value + up
     start, stop = match.span()
@@ -197,7 +198,9 @@ def _runs(plain: str) -> list[list[_Number]]:
         if last and _link(plain, last, number):
             before = plain, max(0, last.start - 48), last.start
             takes_unit = last.unit is None and number.unit is not None
-            if not (takes_unit and any(_BARE[kind].search(*before) for kind in _UNITLESS)):
+            if not takes_unit or not any(
+                kind != number.unit and pattern.search(*before) for kind, pattern in _WITHOUT_UNIT
+            ):
                 _share(last, number)
                 if number.unit in (last.unit, None):
                     runs[-1].append(number)
@@ -334,7 +337,7 @@ def _with_bands(quantities: Sequence[Quantity], text: str, start: int, stop: int
     words = f"{before[0] if before else ''} {text[name:start]} {after[0] if after else ''}"
     bands = "hs"
     if letters := _WORDS["letters"].search(words):
-        bands = "".join(letters.groups()).lower()
+        bands = "".join(filter(None, letters.groups())).lower()
     elif energies := _WORDS["energies"].findall(words):
         found = [_BANDS.get((float(low), float(high)), "?") for low, high in energies]
         bands = "".join(sorted(found, key="hms".find))
