@@ -228,9 +228,13 @@ def _order(question: Question, ranked: list[RankedSource]) -> Iterator[str]:
     if not question.labels or not ranked:
         return
     labelled = sum(each.labelled for each in ranked)
+    candidates = sum(each.candidate for each in ranked)
     if labelled == len(ranked):
         yield "all results have a requested catalogue class"
-    elif labelled == 0:
-        yield "no result has a requested catalogue class (“?” marks guesses); ranked by similarity"
+    elif labelled + candidates == 0:
+        yield "no result has a requested catalogue class; ranked by similarity"
     else:
-        yield f"the first {labelled} have a requested catalogue class; the others are similar"
+        parts = [f"the first {labelled} have a requested catalogue class"] if labelled else []
+        parts += [f"{candidates} are candidates (“?”)"] if candidates else []
+        others = "; the others are similar" if labelled + candidates < len(ranked) else ""
+        yield " and ".join(parts) + others

@@ -148,8 +148,8 @@ class SpectrumRetrievalPipeline(SpectrumPipeline):
     Args:
         index: folder of an index; by default the index of the model.
 
-    Call arguments: `top_k` (5), `kind` (`"papers"` or `"spectra"`), `where` (mapping of arguments
-    of `IndexFilter`).
+    Call arguments: `top_k` (5), `kind` (`"papers"` or `"spectra"`; by default papers, or spectra
+    for an index without papers), `where` (mapping of arguments of `IndexFilter`).
 
     Returns a list of hits, nearest first: `score` (cosine), `id`, and for papers `source_names`,
     `papers` (with `link`) and `summary`; for spectra the entry of the index.
@@ -183,11 +183,18 @@ class SpectrumRetrievalPipeline(SpectrumPipeline):
         self,
         outputs: Any,
         top_k: int = 5,
-        kind: str = "papers",
+        kind: str | None = None,
         where: Mapping[str, Any] | None = None,
     ) -> list[dict[str, Any]]:
-        """Return the hits of a spectrum."""
+        """Return the hits of a spectrum.
+
+        Raises:
+            ValueError: the index has no entries of that kind.
+        """
         index, index_filter = self.index, None
+        kind = kind or ("papers" if len(index.papers) else "spectra")
+        if not len(index.part(kind)):
+            raise ValueError(f"the index has no {kind}: leave kind out, or load another index")
         if where is not None:
             index_filter = package_module("search.filter", "filtering").IndexFilter(**where)
         [hits] = index.search(outputs["embeds"], top_k, kind=kind, where=index_filter)

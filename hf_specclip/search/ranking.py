@@ -24,12 +24,14 @@ class RankedSource:
             query of conditions only.
         rows: rows of its spectra, best first.
         labelled: True if its catalogue class is a requested class.
+        candidate: True if it is a candidate of a requested class (`AGN?`).
         separation: separation from the requested position, degrees.
     """
 
     score: float | None
     rows: tuple[int, ...]
     labelled: bool
+    candidate: bool = False
     separation: float | None = None
 
 
@@ -54,7 +56,8 @@ def rank_sources(
     *,
     by_class: bool = True,
 ) -> list[RankedSource]:
-    """Rank the sources of an index: those of a requested class first, then by similarity.
+    """Rank the sources of an index: those of a requested class first, then its candidates (`AGN?`),
+    each by similarity.
 
     The sources in `question.like` are left out.
 
@@ -88,10 +91,11 @@ def rank_sources(
         score = -separations
     else:
         score = np.nan_to_num(index.values("counts")[rows])
-    labelled = np.zeros(len(rows), bool)
+    labelled = candidate = np.zeros(len(rows), bool)
     if by_class and question.labels:
         labelled = np.isin(table.label[rows], sorted(question.labels))
-    order = np.lexsort((-score, ~labelled))
+        candidate = np.isin(table.label[rows], [f"{label}?" for label in question.labels])
+    order = np.lexsort((-score, ~candidate, ~labelled))
     numbers = table.source[rows][order]
     _, firsts = np.unique(numbers, return_index=True)
     groups = (order[numbers == numbers[first]] for first in np.sort(firsts)[:top_k])
@@ -100,6 +104,7 @@ def rank_sources(
             None if point is None else float(score[group[0]]),
             tuple(rows[group].tolist()),
             bool(labelled[group[0]]),
+            bool(candidate[group[0]]),
             None if separations is None else float(separations[group[0]]),
         )
         for group in groups

@@ -87,8 +87,9 @@ def counts_of(entry: Mapping[str, Any]) -> float:
 
 
 def canonical_label(name: str) -> str:
-    """Return the canonical label of a class; candidates (`AGN?`) and unknown names are kept."""
+    """Return the canonical label of a class; candidates keep their mark (`AGN?`), and unknown names
+    are kept."""
     if name.endswith("?"):
-        return name
+        return canonical_label(name.removesuffix("?")) + "?"
     source_class = find_class(name)
     return source_class.label if source_class else name

@@ -11,7 +11,7 @@ from hf_specclip.describe.text import answer_lines
 # Name, class, photon index and counts of each detection; Q1 has two.
 ROWS = [
     ("Q1", "QSO", 1.6, 100), ("Q1", "QSO", 2.4, 900), ("Q2", "QSO", 1.9, 50),
-    ("S1", "Star", np.nan, 500), ("X1", None, 1.8, 300),
+    ("S1", "Star", np.nan, 500), ("X1", "Star?", 1.8, 300),
 ]  # fmt: skip
 TEXTS = {
     "Q1": "A hard absorbed quasar.", "Q2": "A soft quasar.", "S1": "A flaring soft star.",
@@ -42,6 +42,12 @@ def test_sources_of_the_class_come_first_each_once(asked):
     scores = [hit.score for hit in asked("quasar", by_class=False)]
     assert scores == sorted(scores, reverse=True)
     assert "class: quasar" in answer_lines(answer)[0]
+
+
+def test_candidates_come_after_the_class_and_before_the_similar(asked):
+    answer = asked("star")
+    assert [hit.name for hit in answer][:2] == ["S1", "X1"]
+    assert "first 1 have a requested catalogue class and 1 are candidates" in answer.notes[0]
 
 
 def test_stated_numbers_are_conditions(asked):

@@ -11,6 +11,7 @@ from datasets import Dataset
 from test_round_trips import bare
 
 from hf_specclip import Describer, SpecCLIPFeatureExtractor, SpecCLIPModel, pipeline, read_spectrum
+from hf_specclip.models.trained_run import BUNDLED
 
 TASKS = (
     "spectrum-feature-extraction",
@@ -153,6 +154,13 @@ def test_a_model_without_companions_says_what_is_missing(tiny_run, tmp_path, fil
         "spectrum-retrieval", model=str(tmp_path / "model"), index=str(tiny_run / "model")
     )
     assert len(named(str(file))) == 5
+
+
+def test_an_index_without_papers_is_searched_for_spectra(file):
+    pipe = pipeline("spectrum-retrieval", model=str(BUNDLED))
+    assert [hit["score"] for hit in pipe(str(file), top_k=2)]
+    with pytest.raises(ValueError, match="the index has no papers"):
+        pipe(str(file), kind="papers")
 
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -134,7 +134,8 @@ def measure_typed(describer: Any, path: str | Path, n_bootstrap: int) -> dict[st
     judged = table.name.map(is_judged).to_numpy()
     truth = np.array([family_name(_TYPES.get(n, n)) for n in table.main_type], dtype=object)
     ratios = table[list(RATIOS)].to_numpy()
-    return _families(describer, _reconstruct(ratios[judged]), truth[judged], n_bootstrap) | {
+    told = _probabilities(describer, _reconstruct(ratios[judged]))
+    return _families(describer, told, truth[judged], n_bootstrap) | {
         "probe": probe_answers(ratios, truth, judged, n_bootstrap),
         # Types of a source do not depend on the observation, those of a classifier of spectra do.
         "types_differ": {"sources": len(several), "share": float((several["nunique"] > 1).mean())},
@@ -175,13 +176,11 @@ def measure_reconstruction(
     candidates = np.flatnonzero(usable)
     chosen = candidates[np.unique(rows.names[candidates].astype(str), return_index=True)[1]]
     own = {name: values[chosen] for name, values in rows.spectra.items()}
-    return {
-        name: _families(describer, spectra, truth[chosen], n_bootstrap)["all_families"]
-        for name, spectra in (
-            ("own_spectra", own),
-            ("reconstructed", _reconstruct(ratios[chosen])),
-        )
-    }
+    answers = {}
+    for name, spectra in (("own_spectra", own), ("reconstructed", _reconstruct(ratios[chosen]))):
+        told = _probabilities(describer, spectra)
+        answers[name] = _families(describer, told, truth[chosen], n_bootstrap)["all_families"]
+    return answers
 
 
 def measure_literature_classes(describer: Any, table: pa.Table, n_bootstrap: int) -> dict[str, Any]:
@@ -204,9 +203,9 @@ def measure_literature_classes(describer: Any, table: pa.Table, n_bootstrap: int
     families = np.array([family_name(label) for label in rows["class"]], dtype=object)
     spectra = reconstruct_fluxes(fluxes[judged], np.random.default_rng(SEED), epoch=EPOCH)
     features = np.log(fluxes / fluxes[:, 1:2])[:, ::2]
-    result = _families(describer, spectra, families[judged], n_bootstrap)
+    probabilities, labels = told = _probabilities(describer, spectra)
+    result = _families(describer, told, families[judged], n_bootstrap)
     result["families_probe"] = probe_answers(features, families, judged, n_bootstrap)
-    probabilities, labels = _probabilities(describer, spectra)
     merged = [kind_of(label) for label in labels]
     names = list(dict.fromkeys(merged))
     scores = summed(probabilities, labels, merged)
@@ -249,22 +248,23 @@ def measure_labelled(describer: Any, rows: RealRows, n_bootstrap: int) -> dict[s
     truth = np.array([family_name(labels[row]) for row in chosen], dtype=object)
     spectra = {name: values[chosen[judged]] for name, values in rows.spectra.items()}
     ratios = np.stack([rows.targets[name][chosen] for name in RATIOS], axis=1)
-    result = _families(describer, spectra, truth[judged], n_bootstrap)
+    told = _probabilities(describer, spectra)
+    result = _families(describer, told, truth[judged], n_bootstrap)
     result["probe"] = probe_answers(ratios, truth, judged, n_bootstrap)
     if describer.index is not None:
         result["stands_out"]["share_in_field"] = _stand_out_in_field(
-            describer, spectra, rows.names[chosen[judged]]
+            describer, told, rows.names[chosen[judged]]
         )
     return result
 
 
 def _stand_out_in_field(
-    describer: Any, spectra: Mapping[str, np.ndarray], names: np.ndarray
+    describer: Any, told: tuple[np.ndarray, list[str]], names: np.ndarray
 ) -> float:
     """Return the share of sources whose class stands out also where the gallery sources of the
     same field are considered, as `describe` does."""
     places = {entry["source_name"]: entry for entry in describer.index.spectra.entries}
-    probabilities, labels = _probabilities(describer, spectra)
+    probabilities, labels = told
     return float(
         np.mean(
             [
@@ -276,9 +276,10 @@ def _stand_out_in_field(
 
 
 def _families(
-    describer: Any, spectra: Mapping[str, np.ndarray], truth: np.ndarray, n_bootstrap: int
+    describer: Any, told: tuple[np.ndarray, list[str]], truth: np.ndarray, n_bootstrap: int
 ) -> dict[str, Any]:
-    probabilities, labels = _probabilities(describer, spectra)
+    """Measure families from the probabilities (n, classes) and the labels of classes."""
+    probabilities, labels = told
     merged = [family_name(label) for label in labels]
     names, scores = list(dict.fromkeys(merged)), summed(probabilities, labels, merged)
     among = [name in set(truth) for name in names]
