@@ -17,6 +17,7 @@ from .batches import batches
 from .encoder import encoder
 from .loss import contrastive_loss
 from .retrieval import questions, search
+from .sentences import sentences
 from .side_by_side import Comparison
 from .spectra import fitting, folding, reading
 from .start import cold_start
@@ -29,6 +30,7 @@ BENCHMARKS: dict[str, Callable[[bool], Iterable[Comparison]]] = {
     "batches": batches,
     "encoder": encoder,
     "loss": contrastive_loss,
+    "sentences": sentences,
     "search": search,
     "questions": questions,
 }

@@ -30,7 +30,7 @@ def test_rivals_take_turns_and_are_compared_by_item():
 
 @pytest.mark.slow
 def test_small_benchmarks_run_and_leave_json(tmp_path):
-    names = ["folding", "loss", "search", "questions"]
+    names = ["folding", "loss", "sentences", "search", "questions"]
     command.main(["--small", *names, "--json", str(tmp_path / "results.json")])
     record = json.loads((tmp_path / "results.json").read_text())
     assert {row["benchmark"] for row in record["rows"]} == set(names)
