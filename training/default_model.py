@@ -56,7 +56,7 @@ from specclip_training.studies.representations import RunRepresentations, SplitR
 # Rows of `validation` that the card measures, and that the test of the package computes again.
 MEASURED_ROWS, CHECKED_ROWS = 2000, 128
 # Sources and trees of the outlier detector; sentences of the vocabulary.
-REFERENCE_ROWS, CALIBRATION_ROWS, TREES, SENTENCES = 1500, 1500, 50, 900
+REFERENCE_ROWS, CALIBRATION_ROWS, TREES, SENTENCES = 1500, 1500, 50, 700
 MOST_BYTES = 8_000_000
 # Facts of a gallery that the card repeats.
 _GALLERY = ("citation", "caveat")
