@@ -103,6 +103,7 @@ class _Number:
     exponent: float | None
     unit: str | None
     factor: float
+    ten: bool = False  # a power of ten without mantissa
 
 
 def find_quantities(text: str) -> list[Quantity]:
@@ -187,7 +188,8 @@ def _read_number(plain: str, match: re.Match[str]) -> _Number:
     units = ((after, *unit) for pattern, *unit in _UNITS if (after := pattern.match(plain, stop)))
     after, unit, factor = next(units, (match, None, 1.0))
     stop = stop if unit == "other" else after.end()
-    return _Number(ends, ends, start, stop, float(exponent) if exponent else None, unit, factor)
+    shift = float(exponent) if exponent else None
+    return _Number(ends, ends, start, stop, shift, unit, factor, groups["ten"] is not None)
 
 
 def _runs(plain: str) -> list[list[_Number]]:
@@ -215,6 +217,17 @@ def _join_ranges(plain: str) -> list[_Number]:
     for match in _WORDS["value"].finditer(plain):
         number = _read_number(plain, match)
         last = joined[-1] if joined else None
+        if last and _is_head(plain, last, number):
+            factor = joined.pop().ends[0]
+            logged = re.search(r"\b[Ll]og", plain[max(0, last.start - 24) : last.start])
+            number.ends, number.signed = (
+                (value * factor, low * factor, high * factor)
+                for value, low, high in (
+                    map(_power, ends) if logged else ends for ends in (number.ends, number.signed)
+                )
+            )
+            number.unit, number.factor, number.exponent = last.unit, last.factor, 0.0
+            last = joined[-1] if joined else None
         link = _link(plain, last, number) if last else None
         if link["sign"] if link else plain[: number.start].rstrip().endswith("-"):
             # Errors keep their directions.
@@ -233,6 +246,16 @@ def _join_ranges(plain: str) -> list[_Number]:
                     number.start = joined.pop().start
         joined.append(number)
     return joined
+
+
+def _is_head(plain: str, first: _Number, second: _Number) -> bool:
+    """Return True if the first number is the unit of the second: "N_H (10^22 cm^-2) = 0.17"."""
+    if not first.ten or first.unit in (None, "other") or second.unit is not None:
+        return False
+    start = plain.index("1", first.start)
+    head = _WORDS["head"].search(plain, max(0, start - 12), start)
+    link = _WORDS["head_link"].match(plain, first.stop)
+    return head is not None and link is not None and link.end() == second.start
 
 
 def _link(plain: str, first: _Number, second: _Number) -> re.Match[str] | None:
