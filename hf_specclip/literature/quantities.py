@@ -103,7 +103,7 @@ class _Number:
     exponent: float | None
     unit: str | None
     factor: float
-    ten: bool = False  # a power of ten without mantissa
+    has_head: bool = False  # the power of ten and the unit are before it
 
 
 def find_quantities(text: str) -> list[Quantity]:
@@ -167,7 +167,7 @@ def _power(exponent: float) -> float:
 def _read_number(plain: str, match: re.Match[str]) -> _Number:
     """Read the value, the errors and the unit of a number."""
     groups = match.groupdict()
-    exponent = groups["power"] or groups["exponent"] or groups["header"]
+    exponent = groups["power"] or groups["exponent"] or groups["header"] or groups["head"]
     if groups["ten"]:
         ten, error = float(groups["ten"]), float(groups["ten_error"] or 0.0)
         ends = _power(ten), _power(ten - error), _power(ten + error)
@@ -184,12 +184,16 @@ def _read_number(plain: str, match: re.Match[str]) -> _Number:
                           ("error_after", "error", "bracketed", "worded", "up", "above"))
         )  # fmt: skip
         ends = value, value - down, value + up
-    start, stop = match.span()
-    units = ((after, *unit) for pattern, *unit in _UNITS if (after := pattern.match(plain, stop)))
+    (start, stop), at = match.span(), match.end()
+    if head := groups["head"]:
+        at, start = match.end("head"), match.start("mantissa")
+        if re.search(r"\b[Ll]og", plain[max(0, match.start() - 24) : match.start()]):
+            ends = tuple(_power(end / power) * power for end in ends)
+    units = ((after, *unit) for pattern, *unit in _UNITS if (after := pattern.match(plain, at)))
     after, unit, factor = next(units, (match, None, 1.0))
-    stop = stop if unit == "other" else after.end()
+    stop = stop if unit == "other" else max(stop, after.end())
     shift = float(exponent) if exponent else None
-    return _Number(ends, ends, start, stop, shift, unit, factor, groups["ten"] is not None)
+    return _Number(ends, ends, start, stop, shift, unit, factor, head is not None)
 
 
 def _runs(plain: str) -> list[list[_Number]]:
@@ -217,17 +221,6 @@ def _join_ranges(plain: str) -> list[_Number]:
     for match in _WORDS["value"].finditer(plain):
         number = _read_number(plain, match)
         last = joined[-1] if joined else None
-        if last and _is_head(plain, last, number):
-            factor = joined.pop().ends[0]
-            logged = re.search(r"\b[Ll]og", plain[max(0, last.start - 24) : last.start])
-            number.ends, number.signed = (
-                (value * factor, low * factor, high * factor)
-                for value, low, high in (
-                    map(_power, ends) if logged else ends for ends in (number.ends, number.signed)
-                )
-            )
-            number.unit, number.factor, number.exponent = last.unit, last.factor, 0.0
-            last = joined[-1] if joined else None
         link = _link(plain, last, number) if last else None
         if link["sign"] if link else plain[: number.start].rstrip().endswith("-"):
             # Errors keep their directions.
@@ -246,16 +239,6 @@ def _join_ranges(plain: str) -> list[_Number]:
                     number.start = joined.pop().start
         joined.append(number)
     return joined
-
-
-def _is_head(plain: str, first: _Number, second: _Number) -> bool:
-    """Return True if the first number is the unit of the second: "N_H (10^22 cm^-2) = 0.17"."""
-    if not first.ten or first.unit in (None, "other") or second.unit is not None:
-        return False
-    start = plain.index("1", first.start)
-    head = _WORDS["head"].search(plain, max(0, start - 12), start)
-    link = _WORDS["head_link"].match(plain, first.stop)
-    return head is not None and link is not None and link.end() == second.start
 
 
 def _link(plain: str, first: _Number, second: _Number) -> re.Match[str] | None:
@@ -316,7 +299,7 @@ def _kind_of(plain: str, lead: str, run: list[_Number]) -> tuple[str | None, flo
     """Return the kind, the factor of a logarithm (0 for none) and the position of the name in
     `lead` (-1 for none)."""
     unit, stop = run[-1].unit, run[-1].stop
-    if lead and "og" in lead:
+    if "og" in lead and not run[0].has_head:
         for kind, pattern in _LOGGED.items():
             if match := pattern.search(lead):
                 # A kelvin in keV.
