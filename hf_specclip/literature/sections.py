@@ -59,9 +59,8 @@ def embed_summaries(
     texts = [(summaries[row][sections[column]] or "").strip() for row, column in np.argwhere(mask)]
     # Detections of one source share their summary, so each distinct text is embedded once.
     rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
-    if not rows:
-        return np.zeros((len(summaries), len(sections) * embedder.dimension), dtype=np.float32)
-    vectors = embedder.embed(list(rows), progress=progress)
+    nothing = np.zeros((0, embedder.dimension), np.float32)
+    vectors = embedder.embed(list(rows), progress=progress) if rows else nothing
     result = np.zeros((*mask.shape, vectors.shape[1]), dtype=np.float32)
     result[mask] = vectors[[rows[text] for text in texts]]
-    return result.reshape(len(summaries), -1)
+    return result.reshape(len(summaries), mask.shape[1] * vectors.shape[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..literature import (
+    EmbeddingError,
     TextEmbedder,
     embed_sentences,
     embed_summaries,
@@ -17,7 +19,7 @@ from ..literature import (
     get_embedder,
     section_mask,
 )
-from ..literature.embedders.get_embedder import check_embedder, current_probe
+from ..literature.embedders.get_embedder import check_embedder, probe_vector
 from ..literature.sentence_sets import SENTENCE_NUMBERS, UNSPECIFIED
 from ..literature.source_classes import find_class
 from .questions import Question
@@ -170,7 +172,10 @@ class TextQueries:
         probe = getattr(self._config, "embedder_probe", None)
         embedder = self._given or embedder_named(recorded)
         if probe is not None:
-            check_embedder(embedder.name, recorded, current_probe(embedder), probe)
+            # Without the cache. Where a server does not answer, texts that need it fail later.
+            with suppress(EmbeddingError):
+                now = probe_vector(getattr(embedder, "embedder", embedder))
+                check_embedder(embedder.name, recorded, now, probe)
         return embedder
 
     @cached_property

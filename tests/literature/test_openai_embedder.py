@@ -18,7 +18,6 @@ from hf_specclip.literature import (
 from hf_specclip.literature.embedders import openai
 from hf_specclip.literature.embedders.get_embedder import (
     check_embedder,
-    current_probe,
     probe_vector,
 )
 
@@ -223,13 +222,13 @@ def test_a_server_is_given_with_its_address(server, tmp_path):
 def test_another_model_behind_the_name_of_a_server_is_recognised(server, tmp_path, monkeypatch):
     embedder = get_embedder(f"openai:tiny@{server.base_url}", cache_dir=tmp_path)
     recorded = probe_vector(embedder)
-    check_embedder(embedder.name, embedder.name, current_probe(embedder), recorded)
+    check_embedder(embedder.name, embedder.name, probe_vector(embedder.embedder), recorded)
     moved = "openai:tiny@http://elsewhere/v1"
     check_embedder(moved, embedder.name, recorded, recorded)
     swapped = lambda text, dimension: true_vector(text[::-1], dimension)  # noqa: E731
     monkeypatch.setattr("vectors_server.true_vector", swapped)
     with pytest.raises(ValueError, match="this name now refers to a different model"):
-        check_embedder(embedder.name, embedder.name, current_probe(embedder), recorded)
+        check_embedder(embedder.name, embedder.name, probe_vector(embedder.embedder), recorded)
     with pytest.raises(ValueError, match="not by 'openai:other'"):
         check_embedder("openai:other", embedder.name, recorded, recorded)
 

@@ -45,13 +45,19 @@ def default_cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hf_specclip"
 
 
-def recorded_spec(name: str, cache_dir: str | os.PathLike[str] | None = None) -> str | None:
-    """Return the specification of an embedder that was used on this machine, by its name.
+def recorded_embedder(
+    name: str, cache_dir: str | os.PathLike[str] | None = None
+) -> tuple[int | None, str | None]:
+    """Return dimension and specification of an embedder that was used on this machine, else None.
 
     Raises:
         CacheError: the cache cannot be read.
     """
-    return _recorded(_cache_file(cache_dir), name)[1]
+    if not (path := _cache_file(cache_dir)).exists():
+        return None, None
+    with _open(path) as connection:
+        query = "SELECT dimension, spec FROM embedders WHERE name = ?"
+        return connection.execute(query, (name,)).fetchone() or (None, None)
 
 
 class CachedEmbedder:
@@ -65,7 +71,7 @@ class CachedEmbedder:
     Args:
         embedder: embedder of texts that are not in the cache.
         cache_dir: folder of the cache; by default `default_cache_dir()`.
-        spec: argument of `get_embedder` for this embedder, recorded for `recorded_spec`.
+        spec: argument of `get_embedder` for this embedder, recorded for `recorded_embedder`.
 
     Raises (`embed`):
         EmbeddingError: the embedder fails or returns invalid embeddings.
@@ -89,7 +95,7 @@ class CachedEmbedder:
     def dimension(self) -> int:
         """Width of the embeddings."""
         # The recorded width saves loading a model or a request to a server.
-        return _recorded(self.path, self.name)[0] or self.embedder.dimension
+        return recorded_embedder(self.name, self.path.parent)[0] or self.embedder.dimension
 
     def embed(self, texts: Sequence[str], *, progress: bool = False) -> np.ndarray:
         """Embed texts (n, none empty), from the cache where it has them; float32 (n, d)."""
@@ -121,7 +127,7 @@ class CachedEmbedder:
         try:
             # Rounded before the check, since values may overflow float16.
             vectors = np.asarray(self.embedder.embed(texts)).astype("<f2")
-            width = _recorded(self.path, self.name)[0]
+            width = recorded_embedder(self.name, self.path.parent)[0]
             return check_vectors(vectors, len(texts), self.name, width).astype("<f2")
         except EmbeddingError as error:
             # Not chained, since the cause may contain the API key.
@@ -177,15 +183,6 @@ class CachedEmbedder:
 def _cache_file(cache_dir: str | os.PathLike[str] | None) -> Path:
     folder = default_cache_dir() if cache_dir is None else Path(cache_dir).expanduser()
     return folder / CACHE_FILE
-
-
-def _recorded(path: Path, name: str) -> tuple[int | None, str | None]:
-    """Return the recorded dimension and specification of an embedder, None if unknown."""
-    if not path.exists():
-        return None, None
-    with _open(path) as connection:
-        query = "SELECT dimension, spec FROM embedders WHERE name = ?"
-        return connection.execute(query, (name,)).fetchone() or (None, None)
 
 
 @contextlib.contextmanager

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .base import EmbeddingError, TextEmbedder
-from .cache import CachedEmbedder, recorded_spec
+from .base import TextEmbedder
+from .cache import CachedEmbedder, recorded_embedder
 from .local import OFFLINE_MODEL, LocalEmbedder, offline_embedder
 from .openai import DEFAULT_MODEL, OpenAIEmbedder
 
@@ -70,7 +70,7 @@ def get_embedder(
     elif service == "local" and model:
         embedder, folder = LocalEmbedder(model), Path(model).expanduser()
         spec = f"local:{folder.resolve()}" if folder.is_dir() else spec
-    elif original := recorded_spec(spec, cache_dir):
+    elif original := recorded_embedder(spec, cache_dir)[1]:
         return get_embedder(original, cache_dir=cache_dir)
     elif spec.startswith((f"{OFFLINE_MODEL}@", f"{OFFLINE_MODEL}:bfloat16@")):
         return get_embedder("offline", cache_dir=cache_dir)
@@ -103,7 +103,7 @@ def embedder_named(
         if name.startswith("local:"):  # not the name of an embedder; it would be downloaded
             raise ValueError("local paths recorded in a model are not followed")
         # Only a server that was used on this machine before is sent texts and the key.
-        if name.startswith("openai:") and "@" in name and not recorded_spec(name, cache_dir):
+        if name.startswith("openai:") and "@" in name and not recorded_embedder(name, cache_dir)[1]:
             raise ValueError("this server has not been used on this machine")
         embedder = get_embedder(name, cache_dir=cache_dir)
     except (ValueError, FileNotFoundError) as error:
@@ -127,14 +127,6 @@ def probe_vector(embedder: TextEmbedder) -> list[float] | None:
         return None
     [vector] = embedder.embed([PROBE])
     return [round(float(value), 5) for value in (vector / np.linalg.norm(vector))[:32]]
-
-
-def current_probe(embedder: TextEmbedder) -> list[float] | None:
-    """Return `probe_vector` without the cache; None if the server does not respond."""
-    try:
-        return probe_vector(getattr(embedder, "embedder", embedder))
-    except EmbeddingError:
-        return None  # cached texts need no server, and others raise later
 
 
 def check_embedder(

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -119,8 +117,9 @@ class OpenAIEmbedder:
 
         key = self._find_key()
         try:
-            client = _connect(self.base_url, key, TIMEOUT, MAX_RETRIES)
-            answer = client.embeddings.create(model=self.model, input=texts)
+            options = {"timeout": TIMEOUT, "max_retries": MAX_RETRIES}
+            with openai.OpenAI(api_key=key, base_url=self.base_url, **options) as client:
+                answer = client.embeddings.create(model=self.model, input=texts)
             data = sorted(answer.data or [], key=lambda item: item.index)
             if [item.index for item in data] != list(range(len(texts))):
                 raise EmbeddingError(
@@ -167,10 +166,3 @@ class OpenAIEmbedder:
         if not (key.isascii() and key.isprintable() and " " not in key):
             raise ValueError("OPENAI_API_KEY holds characters that no key has: set it again")
         return key
-
-
-@lru_cache(maxsize=1)
-def _connect(base_url: str, key: str, timeout: float, max_retries: int) -> Any:
-    import openai
-
-    return openai.OpenAI(api_key=key, base_url=base_url, timeout=timeout, max_retries=max_retries)
