@@ -167,7 +167,8 @@ def _power(exponent: float) -> float:
 def _read_number(plain: str, match: re.Match[str]) -> _Number:
     """Read the value, the errors and the unit of a number."""
     groups = match.groupdict()
-    exponent = groups["power"] or groups["exponent"] or groups["header"] or groups["head"]
+    (start, stop), at, head = match.span(), match.end(), groups["head"]
+    exponent = groups["power"] or groups["exponent"] or groups["header"] or head
     if groups["ten"]:
         ten, error = float(groups["ten"]), float(groups["ten_error"] or 0.0)
         ends = _power(ten), _power(ten - error), _power(ten + error)
@@ -184,11 +185,11 @@ def _read_number(plain: str, match: re.Match[str]) -> _Number:
                           ("error_after", "error", "bracketed", "worded", "up", "above"))
         )  # fmt: skip
         ends = value, value - down, value + up
-    (start, stop), at = match.span(), match.end()
-    if head := groups["head"]:
-        at, start = match.end("head"), match.start("mantissa")
-        if re.search(r"\b[Ll]og", plain[max(0, match.start() - 24) : match.start()]):
-            ends = tuple(_power(end / power) * power for end in ends)
+        if head:
+            if re.search(r"\b[Ll]og", plain[max(0, start - 24) : start]):
+                value, low, high = (_power(end / power) * power for end in ends)
+                ends = value, low, high
+            at, start = match.end("head"), match.start("mantissa")
     units = ((after, *unit) for pattern, *unit in _UNITS if (after := pattern.match(plain, at)))
     after, unit, factor = next(units, (match, None, 1.0))
     stop = stop if unit == "other" else max(stop, after.end())

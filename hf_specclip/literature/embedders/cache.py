@@ -172,10 +172,8 @@ class CachedEmbedder:
         """Hold the lock file of the batch that starts with `key`; a crash releases it."""
         from filelock import FileLock
 
-        folder = self.path.parent / ".locks"
         with _explained(self.path):
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(str(folder / f"{key[0] % 64:02d}.lock")).acquire()
+            lock = FileLock(self.path.parent / ".locks" / f"{key[0] % 64:02d}.lock").acquire()
         with lock:
             yield
 

@@ -117,8 +117,9 @@ class OpenAIEmbedder:
 
         key = self._find_key()
         try:
-            options = {"timeout": TIMEOUT, "max_retries": MAX_RETRIES}
-            with openai.OpenAI(api_key=key, base_url=self.base_url, **options) as client:
+            with openai.OpenAI(
+                api_key=key, base_url=self.base_url, timeout=TIMEOUT, max_retries=MAX_RETRIES
+            ) as client:
                 answer = client.embeddings.create(model=self.model, input=texts)
             data = sorted(answer.data or [], key=lambda item: item.index)
             if [item.index for item in data] != list(range(len(texts))):
