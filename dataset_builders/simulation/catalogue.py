@@ -87,6 +87,11 @@ class Universe:
         # A group holds all rows of its sources, so each source is in one split.
         self.source_splits = np.empty(len(self.sources.names), dtype=self.splits.dtype)
         self.source_splits[seen] = self.splits
+        # Number of each detection among those of its source.
+        by_source = np.argsort(seen, kind="stable")
+        self._numbers = np.empty(len(seen), dtype=int)
+        first = np.searchsorted(seen[by_source], seen[by_source])
+        self._numbers[by_source] = np.arange(len(seen)) - first
 
     def _keep(self, layout: Layout, rows: np.ndarray) -> None:
         """Keep some detections, and number the sources that have one anew."""
@@ -112,21 +117,27 @@ class Universe:
                 start, number = stop, number + 1
         return batches
 
-    def write_summaries(self, sources: np.ndarray) -> list[prose.Summary]:
-        """Write the summaries of some sources, with their statements, from their truth and never
-        from a row's counts.
+    def texts(self, detections: np.ndarray) -> tuple[list[prose.Summary], np.ndarray]:
+        """Write the texts of some detections, with their statements, from the truth about their
+        sources and never from a row's counts.
+
+        Returns:
+            The texts, and for each detection the index of its own, (n).
         """
-        seed, writers = self.knobs.seed, self.knobs.chosen_writers
-        summaries = []
-        for source, facts in zip(sources, self.facts(sources), strict=True):
+        several = self.splits[detections] == "train"
+        number = np.where(several, self._numbers[detections] % self.knobs.texts, 0)
+        of_source = np.column_stack([self.detections.source[detections], number])
+        which, index = np.unique(of_source, axis=0, return_inverse=True)
+        seed, texts = self.knobs.seed, []
+        for (source, text), facts in zip(which, self.facts(which[:, 0]), strict=True):
             chosen = prose.choose_writers(
-                writers,
-                text_stream(seed, "writer", facts.name),
+                self.knobs.chosen_writers,
+                text_stream(seed, "writer", facts.name, *([int(text)] if text else [])),
                 seen=self.source_splits[source] in SEEN_SPLITS,
             )
             stream = partial(text_stream, seed, "summary", facts.name)
-            summaries.append(prose.write_summary(facts, chosen, stream))
-        return summaries
+            texts.append(prose.write_summary(facts, chosen, stream))
+        return texts, index.ravel()
 
     def facts(self, sources: np.ndarray) -> list[prose.Facts]:
         """Return the truth about some sources, from which their summaries are drawn."""
@@ -164,9 +175,7 @@ class Universe:
         observed = self.observe(together)
         variables = measured_variables(observed, self.detections.take(together))
         place = np.searchsorted(together, detections)
-        sources, of_source = np.unique(seen.source, return_inverse=True)
-        texts = self.write_summaries(sources)
-        papers = [[paper.row() for paper in self.papers[source]] for source in sources]
+        texts, text_of = self.texts(detections)
         columns: dict[str, Any] = {
             "source_name": self.sources.names[seen.source],
             **{name: getattr(seen, name) for name in _COLUMNS},
@@ -178,9 +187,9 @@ class Universe:
             "background_counts": list_array(observed.background[place].astype(np.int32)),
             "effective_area": list_array(observed.area[place].astype(np.float32)),
             "detector": seen.family,
-            "papers": [papers[index] for index in of_source],
-            "summary": [dict(texts[index].sections) for index in of_source],
-            "writer": [texts[index].writer for index in of_source],
+            "papers": [[paper.row() for paper in self.papers[source]] for source in seen.source],
+            "summary": [dict(texts[index].sections) for index in text_of],
+            "writer": [texts[index].writer for index in text_of],
         }
         columns |= {name: values[place] for name, values in variables.items()}
         seed, share = self.knobs.seed, self.knobs.fits

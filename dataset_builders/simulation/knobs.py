@@ -25,6 +25,9 @@ class Knobs:
     # Names of writers (`prose.WRITERS`), by default all. Unseen ones write for sources of
     # `validation` and `test` only.
     writers: tuple[str, ...] = ()
+    # Texts of a source of `train` at most, each by another choice of writers; its detections have
+    # them in turn. Sources of the other splits have one.
+    texts: int = 1
     # Fraction of the sufficiently bright spectra fitted with the catalogue's four models
     fits: float = 1.0
     held_out: float = FRACTIONS["test"]  # share of the rows for `validation`, and for `test`
@@ -34,6 +37,8 @@ class Knobs:
             raise ValueError(f"pairs is {self.pairs}: ask for at least one")
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed is {self.seed}: it must be from 0 to 2**63 − 1")
+        if self.texts < 1:
+            raise ValueError(f"texts is {self.texts}: a source has at least one")
         if self.faintest_counts <= 0.0:
             raise ValueError("faintest_counts must be above 0")
         if not 0 <= self.fits <= 1:
