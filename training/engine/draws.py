@@ -8,6 +8,7 @@ step is the same on one process as on eight, and a run that was killed continues
 from __future__ import annotations
 
 import zlib
+from copy import copy
 from typing import Protocol
 
 import numpy as np
@@ -46,6 +47,12 @@ class Draws:
         """
         generator = self._generator(0, _BATCH + use)
         return generator.random((self._first + n, width))[self._first :]
+
+    def apart(self, purpose: str) -> Draws:
+        """Return the draws of the same step for another purpose, independent of these."""
+        other = copy(self)
+        other._key = [self._key[0], zlib.crc32(purpose.encode(), self._key[1])]
+        return other
 
     def permutation(self, n: int, part: int = 0) -> np.ndarray:
         """Return a permutation of n rows, another for each `part`; give the epoch as `step`."""

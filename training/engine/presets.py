@@ -195,6 +195,9 @@ class AlignSettings(StageSettings):
         unlabelled: chance that the sections of a text's sentences are not told.
         other_sentences: chance that sentences of another text are added, and a text's own marked
             as naming the source.
+        second_text: show two texts of a source in each step, both aligned with the spectrum: two by
+            different writers where `train` has them, else two subsets of one.
+        text_loss: weight of the contrastive loss between these two.
         criterion: figure of `validation` that picks the best weights: the contrastive `loss`, or
             one of spectrum-to-text retrieval.
     """
@@ -205,6 +208,8 @@ class AlignSettings(StageSettings):
     sentence_dropout: Chance = 0.0
     unlabelled: Chance = 0.0
     other_sentences: Chance = 0.0
+    second_text: bool = False
+    text_loss: NotNegative = 0.0
     criterion: Literal[
         "loss", "mean_log_rank", "median_rank_fraction", "recall@1%", "recall@5%"
     ] = "loss"

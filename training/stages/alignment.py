@@ -21,6 +21,7 @@ from hf_specclip import (
 from hf_specclip.evaluation.retrieval import places
 from hf_specclip.storage import to_json
 from specclip_training.data.pairs import PairData, thin
+from specclip_training.data.source_texts import SourceTexts
 from specclip_training.data.writers import rows_by_writer, rows_of_choice, unseen_writers
 from specclip_training.engine.checkpoint import (
     TRAINING_FILE,
@@ -46,6 +47,8 @@ SHARED_SETTINGS = (
     "shared_dim", "projection_hidden_size", "projection_layers", "dropout", "text_dropout",
     "projection_norm", "contrastive_loss", "multi_positive",
 )  # fmt: skip
+# Prefix of the inputs of a second text, and the use of the draws that choose it.
+_SECOND, _CHOICE = "second_", 10
 
 
 class AlignTask(Task):
@@ -85,11 +88,12 @@ class AlignTask(Task):
             self.fixed = {name: extract_numbers(extractor, pairs.splits[name]) for name in splits}
         by_writer, unseen = rows_by_writer(pairs, "validation"), unseen_writers(pairs)
         self.seen = rows_of_choice(pairs)
+        self.source_texts = SourceTexts(pairs.splits["train"])
         self.unseen = [by_writer[name] for name in unseen if name in by_writer]
 
     def module(self) -> torch.nn.Module:
         """See `Task.module`."""
-        return _AlignmentLoss(self.model, self.settings.mini_batch)
+        return _AlignmentLoss(self.model, self.settings)
 
     def lr_scale(self, name: str) -> float:
         """See `Task.lr_scale`."""
@@ -103,9 +107,15 @@ class AlignTask(Task):
         else:
             spectra = thin(split.spectra(rows), self.settings.thinning, draws)
             inputs = dict(self.extractor(spectra, return_tensors="pt"))
-        ids = split.text_ids[rows]
-        texts = augmented_inputs(self.pairs.texts, ids, self.settings, draws, split.text_ids)
-        return {**inputs, **texts, "text_ids": torch.from_numpy(ids)}
+        texts, known, settings = self.pairs.texts, split.text_ids, self.settings
+        inputs |= augmented_inputs(texts, known[rows], settings, draws, known)
+        if settings.second_text:
+            draws = draws.apart("second text")
+            numbers = draws.uniform(len(rows), 1, use=_CHOICE)[:, 0]
+            second = self.source_texts.another(rows, numbers)
+            others = augmented_inputs(texts, second, settings, draws, known)
+            inputs |= {_SECOND + name: values for name, values in others.items()}
+        return {**inputs, "text_ids": torch.from_numpy(self.source_texts.labels[rows])}
 
     def validate(self, accelerator: Accelerator) -> dict[str, float]:
         """See `Task.validate`.
@@ -160,17 +170,23 @@ class AlignTask(Task):
 class _AlignmentLoss(torch.nn.Module):
     """Dual encoder with its loss as the only output, from spectra or from their latents."""
 
-    def __init__(self, model: SpecCLIPModel, mini_batch: int | None):
+    def __init__(self, model: SpecCLIPModel, settings: AlignSettings):
         super().__init__()
-        self.model, self.mini_batch = model, mini_batch
+        self.model, self.settings = model, settings
 
     def forward(self, text_ids: torch.Tensor, **inputs: torch.Tensor) -> torch.Tensor:
-        texts = {name: inputs.pop(name) for name in TEXT_INPUTS if name in inputs}
-        return self.model.contrastive_loss(
-            in_mini_batches(partial(_embed_spectra, self.model), inputs, self.mini_batch),
-            in_mini_batches(self._texts, texts, self.mini_batch),
-            text_ids,
-        )
+        texts = []
+        for prefix in ("", _SECOND):
+            names = [name for name in TEXT_INPUTS if prefix + name in inputs]
+            if inputs_there := {name: inputs.pop(prefix + name) for name in names}:
+                texts.append(in_mini_batches(self._texts, inputs_there, self.settings.mini_batch))
+        encode = partial(_embed_spectra, self.model)
+        spectra = in_mini_batches(encode, inputs, self.settings.mini_batch)
+        losses = [self.model.contrastive_loss(spectra, points, text_ids) for points in texts]
+        loss = torch.stack(losses).mean()
+        if len(texts) > 1 and self.settings.text_loss:
+            loss = loss + self.settings.text_loss * self.model.contrastive_loss(*texts, text_ids)
+        return loss
 
     def _texts(self, **inputs: torch.Tensor) -> torch.Tensor:
         return self.model.get_text_features(**inputs).pooler_output
