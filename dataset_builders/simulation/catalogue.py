@@ -118,8 +118,7 @@ class Universe:
         return batches
 
     def texts(self, detections: np.ndarray) -> tuple[list[prose.Summary], np.ndarray]:
-        """Write the texts of some detections, with their statements, from the truth about their
-        sources and never from a row's counts.
+        """Write the texts of some detections; see `write_summaries`.
 
         Returns:
             The texts, and for each detection the index of its own, (n).
@@ -128,16 +127,33 @@ class Universe:
         number = np.where(several, self._numbers[detections] % self.knobs.texts, 0)
         of_source = np.column_stack([self.detections.source[detections], number])
         which, index = np.unique(of_source, axis=0, return_inverse=True)
-        seed, texts = self.knobs.seed, []
-        for (source, text), facts in zip(which, self.facts(which[:, 0]), strict=True):
+        return self.write_summaries(*which.T), index.ravel()
+
+    def write_summaries(
+        self, sources: np.ndarray, numbers: np.ndarray | None = None
+    ) -> list[prose.Summary]:
+        """Write texts about some sources, with their statements, from their truth and never from a
+        row's counts.
+
+        Args:
+            sources: indices, (k).
+            numbers: number of each text among those of its source, by another choice of writers for
+                each, (k); by default 0.
+        """
+        seed, writers = self.knobs.seed, self.knobs.chosen_writers
+        numbers = np.zeros_like(sources) if numbers is None else numbers
+        summaries = []
+        for source, number, facts in zip(
+            sources, numbers.tolist(), self.facts(sources), strict=True
+        ):
             chosen = prose.choose_writers(
-                self.knobs.chosen_writers,
-                text_stream(seed, "writer", facts.name, *([int(text)] if text else [])),
+                writers,
+                text_stream(seed, "writer", facts.name, *([number] if number else [])),
                 seen=self.source_splits[source] in SEEN_SPLITS,
             )
             stream = partial(text_stream, seed, "summary", facts.name)
-            texts.append(prose.write_summary(facts, chosen, stream))
-        return texts, index.ravel()
+            summaries.append(prose.write_summary(facts, chosen, stream))
+        return summaries
 
     def facts(self, sources: np.ndarray) -> list[prose.Facts]:
         """Return the truth about some sources, from which their summaries are drawn."""

@@ -98,6 +98,26 @@ def test_a_text_depends_on_its_source_and_writer_alone(universe, summaries):
     assert all(by_one[number] == summaries[number] for number in alone)
 
 
+def test_detections_of_a_source_in_train_have_texts_in_turn(universe, rows):
+    several = Universe(replace(universe.knobs, texts=3))
+    written, text_of = several.texts(np.arange(len(rows)))
+    source, summary = universe.detections.source, rows["summary"].to_pylist()
+    numbers, changed = dict.fromkeys(source.tolist(), 0), 0
+    for row, text in enumerate(text_of):
+        number = numbers[source[row]] % 3
+        numbers[source[row]] += 1
+        sections = {name: said for name, said in summary[row].items() if said}
+        if universe.splits[row] != "train" or number == 0:
+            assert written[text].sections == sections
+        else:
+            changed += written[text].sections != sections
+            [again] = several.write_summaries(source[[row]], np.array([number]))
+            assert written[text] == again
+            assert not {w.name for w in WRITERS if w.unseen} & set(again.writer.split(" + "))
+    assert changed > 100
+    assert len(written) == len(np.unique(text_of)) > len(numbers)
+
+
 def test_texts_do_not_depend_on_what_was_observed():
     """Other fluxes, colours, backgrounds and exposures in the same visits: the same texts."""
     one, two = (Universe(Knobs(pairs=150, seed=8, fits=False)) for _ in range(2))
