@@ -29,7 +29,8 @@ evaluation: {n_bootstrap: 50}
 RICH = [
     "text.reads=sentences", "model.text_hidden_size=16", "model.text_heads=2",
     "model.text_frequencies=2",
-    "align.sentence_dropout=0.5", "align.unlabelled=0.3",
+    "align.sentence_dropout=0.5", "align.unlabelled=0.3", "align.second_text=true",
+    "align.text_loss=0.3",
     "spectrum.input_kind=flux", "spectrum.reconstruction_loss=poisson",
     "spectrum.mask_ratio=0.25", "pretrain.thinning=0.3", "align.thinning=0.3",
     "align.freeze_spectrum=false", "align.section_dropout=0.3", "align.criterion=mean_log_rank",
