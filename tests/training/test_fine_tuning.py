@@ -24,7 +24,7 @@ from specclip_training.studies.fine_tuning import part_of
 
 # As of a hundred pairs: a calibration split of one row, batches larger than `train`.
 SIZES = {"train": 69, "calibration": 1, "validation": 15, "test": 15}
-STEPS = ["--set", "align.steps=4", "--set", "align.validate_every=2"]
+STEPS = ["--set", "align.steps=12", "--set", "align.validate_every=2", "--set", "align.lr=0.003"]
 
 
 def small_dataset(folder, sizes=SIZES):
