@@ -98,11 +98,12 @@ def _lay_out(page: Page, events: PageEvents) -> None:
     simulated = index is not None and bool(index.about.get("simulated"))
     components: dict[str, Any] = {}
     gr.HTML(render("header", events.describer.name, papers, spectra, simulated), padding=False)
+    kinds = [name for name, n in (("spectra", spectra), ("papers", papers)) if n]
     with gr.Tabs() as tabs:
         with gr.Tab("Spectrum", id="spectrum"):
             example = _lay_out_spectrum(events, components)
-        with gr.Tab("Text search", id="search", visible=index is not None):
-            _lay_out_search(events, has_spectra=spectra > 0)
+        with gr.Tab("Text search", id="search", visible=bool(kinds)):
+            _lay_out_search(events, kinds or ["spectra"])
     # A click on a point or a button sets this; see page.js.
     components["open"] = gr.Textbox(visible="hidden", elem_id="sc-open")
     components["description"] = gr.State(None, time_to_live=_SESSION_SECONDS)
@@ -154,7 +155,7 @@ def _lay_out_spectrum(events: PageEvents, components: dict[str, Any]) -> gr.Drop
     return example
 
 
-def _lay_out_search(events: PageEvents, has_spectra: bool) -> None:
+def _lay_out_search(events: PageEvents, kinds: list[str]) -> None:
     with gr.Row(equal_height=True):
         question = gr.Textbox(
             label="Search for",
@@ -165,8 +166,8 @@ def _lay_out_search(events: PageEvents, has_spectra: bool) -> None:
             scale=4,
         )
         kind = gr.Radio(
-            ["spectra", "papers"] if has_spectra else ["papers"],
-            value="spectra" if has_spectra else "papers",
+            kinds,
+            value=kinds[0],
             label="among",
             elem_id="sc-kind",
             scale=2,

@@ -1,5 +1,7 @@
 """Parts of the page without a browser: uploads, escaping, and models without some parts."""
 
+import re
+
 import numpy as np
 import pytest
 from chandra_pha import write_arf, write_pha
@@ -183,3 +185,13 @@ def test_the_command_serves_the_page_and_leaves_nothing(tiny_run, tmp_path):
     finally:
         served.kill()
     assert not list(tmp_path.glob("specclip-app-*"))
+
+
+@pytest.mark.parametrize(
+    ("papers", "spectra", "text"),
+    [(0, 7073, "m, with 7,073 spectra."), (3, 0, "m, with 3 texts."), (0, 0, "m."),
+     (3, 4, "m, with 3 texts and 4 spectra.")],
+)  # fmt: skip
+def test_the_header_names_what_the_index_holds(papers, spectra, text):
+    header = re.sub(r"<[^>]+>", "", render("header", "m", papers, spectra, False))
+    assert f"Model {text}" in " ".join(header.split())
