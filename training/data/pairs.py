@@ -84,7 +84,12 @@ class SplitArrays:
     def spectra(self, rows: np.ndarray | slice) -> dict[str, np.ndarray]:
         """Return the columns that the feature extractor takes, for some rows."""
         columns = {name: getattr(self, name) for name in SPECTRUM}
-        return {name: values[rows] for name, values in columns.items() if values is not None}
+        # Writable, as torch warns of the read-only memory of a table.
+        return {
+            name: np.require(values[rows], requirements="W")
+            for name, values in columns.items()
+            if values is not None
+        }
 
     def sample(self, n: int) -> dict[str, np.ndarray]:
         """Return them for about n rows (all, where there are fewer) from all over the split."""
@@ -218,8 +223,12 @@ def load_pairs(
     arrays, entries = {}, distinct.entries
     for name in SPLITS:
         table = tables.get(name, reference.slice(0, 0))
-        rows = table.select([c for c in TEXT_COLUMNS if c in table.column_names]).to_pylist()
-        arrays[name] = _arrays(table, np.array([distinct.add(row, name) for row in rows], np.int64))
+        # Some rows at a time, since as objects they take many times the memory.
+        batches = table.select([c for c in TEXT_COLUMNS if c in table.column_names]).to_batches(
+            4096
+        )
+        numbers = [distinct.add(row, name) for batch in batches for row in batch.to_pylist()]
+        arrays[name] = _arrays(table, np.array(numbers, np.int64))
     _refuse_cut_groups(arrays, dataset)
     texts = Texts(
         section_mask=section_mask([entry["summary"] for entry in entries], sections),
@@ -344,9 +353,8 @@ def thin(spectra: Mapping[str, np.ndarray], smallest: float, draws: Draws) -> di
 
 
 def _arrays(table: pa.Table, text_ids: np.ndarray) -> SplitArrays:
-    arrays = to_arrays(table.select([name for name in SPECTRUM if name in table.column_names]))
-    # Copies, as torch warns of the read-only memory of a table.
-    columns = {name: np.array(values) for name, values in arrays.items()}
+    table = table.combine_chunks()  # so that its arrays are views, not copies
+    columns = to_arrays(table.select([name for name in SPECTRUM if name in table.column_names]))
     return SplitArrays(
         counts=columns["counts"],
         background_counts=columns["background_counts"],
@@ -397,8 +405,9 @@ def fingerprint_of(arrays: dict[str, SplitArrays], entries: list[dict]) -> str:
     digest = hashlib.sha256()
     for name, split in arrays.items():
         digest.update(f"{name}|{len(split)}|".encode())
-        for values in (*split.spectra(slice(None)).values(), split.text_ids):
-            digest.update(np.ascontiguousarray(values).tobytes())
+        for values in (*(getattr(split, column) for column in SPECTRUM), split.text_ids):
+            if values is not None:
+                digest.update(np.ascontiguousarray(values))
         digest.update("\n".join(split.groups).encode())
         if "text_embedding" in split.table.column_names:
             digest.update(_embedding_column(split.table).tobytes())
