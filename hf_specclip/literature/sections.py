@@ -59,8 +59,8 @@ def embed_summaries(
     texts = [(summaries[row][sections[column]] or "").strip() for row, column in np.argwhere(mask)]
     # Detections of one source share their summary, so each distinct text is embedded once.
     rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
-    nothing = np.zeros((0, embedder.dimension), np.float32)
-    vectors = embedder.embed(list(rows), progress=progress) if rows else nothing
+    embed = embedder.embed  # the width of an unknown server costs a request
+    vectors = embed(list(rows), progress=progress) if rows else np.zeros((0, embedder.dimension))
     result = np.zeros((*mask.shape, vectors.shape[1]), dtype=np.float32)
     result[mask] = vectors[[rows[text] for text in texts]]
     return result.reshape(len(summaries), mask.shape[1] * vectors.shape[1])

@@ -50,6 +50,18 @@ def test_nothing_to_embed_asks_nothing():
     assert embedder.asked == []
 
 
+def test_the_width_of_a_server_is_not_asked_for():
+    class Server:
+        @property
+        def dimension(self):
+            raise AssertionError("a request for the width")
+
+        def embed(self, texts, *, progress=False):
+            return np.ones((len(texts), 2), np.float32)
+
+    assert embed_summaries([{"identity": "a quasar"}], Server()).shape == (1, 6)
+
+
 def test_a_section_that_is_no_text_is_refused():
     with pytest.raises(TypeError, match="summary 0: spectrum is a float"):
         section_mask([{"spectrum": float("nan")}])
