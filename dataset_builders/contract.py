@@ -113,7 +113,7 @@ def contract_columns(
             contains the embeddings of all sections.
         domain: axis, sections and variables.
         text: False for spectra without texts (`spectra_features`), which have `paired` instead of
-            `aliases`, `papers`, `summary` and `writer`.
+            `aliases`, `papers`, `summary`, `writer` and `further_texts`.
 
     Returns:
         Mapping of column name to `Column`.
@@ -162,6 +162,12 @@ def contract_columns(
         )
         columns["writer"] = Column(
             words, "", "writer or manner of prose of the summary; never a model input", False
+        )
+        columns["further_texts"] = Column(
+            List(dict.fromkeys(domain.sections, words)),
+            "",
+            "other texts about the source, in the form of `summary`; used in training only",
+            False,
         )
     if text_dim is not None:
         columns["text_embedding"] = Column(

@@ -87,11 +87,6 @@ class Universe:
         # A group holds all rows of its sources, so each source is in one split.
         self.source_splits = np.empty(len(self.sources.names), dtype=self.splits.dtype)
         self.source_splits[seen] = self.splits
-        # Number of each detection among those of its source.
-        by_source = np.argsort(seen, kind="stable")
-        self._numbers = np.empty(len(seen), dtype=int)
-        first = np.searchsorted(seen[by_source], seen[by_source])
-        self._numbers[by_source] = np.arange(len(seen)) - first
 
     def _keep(self, layout: Layout, rows: np.ndarray) -> None:
         """Keep some detections, and number the sources that have one anew."""
@@ -117,43 +112,36 @@ class Universe:
                 start, number = stop, number + 1
         return batches
 
-    def texts(self, detections: np.ndarray) -> tuple[list[prose.Summary], np.ndarray]:
-        """Write the texts of some detections; see `write_summaries`.
+    def write_summaries(self, sources: np.ndarray) -> list[prose.Summary]:
+        """Write the summaries of some sources; see `write_texts`."""
+        return [text for [text] in self.write_texts(sources, 1)]
 
-        Returns:
-            The texts, and for each detection the index of its own, (n).
-        """
-        several = self.splits[detections] == "train"
-        number = np.where(several, self._numbers[detections] % self.knobs.texts, 0)
-        of_source = np.column_stack([self.detections.source[detections], number])
-        which, index = np.unique(of_source, axis=0, return_inverse=True)
-        return self.write_summaries(*which.T), index.ravel()
-
-    def write_summaries(
-        self, sources: np.ndarray, numbers: np.ndarray | None = None
-    ) -> list[prose.Summary]:
+    def write_texts(self, sources: np.ndarray, n_texts: int) -> list[list[prose.Summary]]:
         """Write texts about some sources, with their statements, from their truth and never from a
         row's counts.
 
         Args:
             sources: indices, (k).
-            numbers: number of each text among those of its source, by another choice of writers for
-                each, (k); by default 0.
+            n_texts: texts of a source of `train`, each by writers that have not yet written about
+                it while there are some; other sources have one.
+
+        Returns:
+            The texts of each source, the summary first.
         """
-        seed, writers = self.knobs.seed, self.knobs.chosen_writers
-        numbers = np.zeros_like(sources) if numbers is None else numbers
-        summaries = []
-        for source, number, facts in zip(
-            sources, numbers.tolist(), self.facts(sources), strict=True
-        ):
-            chosen = prose.choose_writers(
-                writers,
-                text_stream(seed, "writer", facts.name, *([number] if number else [])),
-                seen=self.source_splits[source] in SEEN_SPLITS,
-            )
-            stream = partial(text_stream, seed, "summary", facts.name)
-            summaries.append(prose.write_summary(facts, chosen, stream))
-        return summaries
+        seed, written = self.knobs.seed, []
+        for source, facts in zip(sources, self.facts(sources), strict=True):
+            split, texts = self.source_splits[source], []
+            left = all_writers = self.knobs.chosen_writers
+            for number in range(n_texts if split == "train" else 1):
+                random = text_stream(seed, "writer", facts.name, *([number] if number else []))
+                chosen = prose.choose_writers(left, random, seen=split in SEEN_SPLITS)
+                left = tuple(writer for writer in left if writer not in chosen)
+                if all(writer.unseen for writer in left):
+                    left = all_writers
+                stream = partial(text_stream, seed, "summary", facts.name)
+                texts.append(prose.write_summary(facts, chosen, stream))
+            written.append(texts)
+        return written
 
     def facts(self, sources: np.ndarray) -> list[prose.Facts]:
         """Return the truth about some sources, from which their summaries are drawn."""
@@ -191,7 +179,10 @@ class Universe:
         observed = self.observe(together)
         variables = measured_variables(observed, self.detections.take(together))
         place = np.searchsorted(together, detections)
-        texts, text_of = self.texts(detections)
+        sources, of_source = np.unique(seen.source, return_inverse=True)
+        written = self.write_texts(sources, self.knobs.texts)
+        papers = [[paper.row() for paper in self.papers[source]] for source in sources]
+        further = [[dict(text.sections) for text in texts[1:]] for texts in written]
         columns: dict[str, Any] = {
             "source_name": self.sources.names[seen.source],
             **{name: getattr(seen, name) for name in _COLUMNS},
@@ -203,9 +194,10 @@ class Universe:
             "background_counts": list_array(observed.background[place].astype(np.int32)),
             "effective_area": list_array(observed.area[place].astype(np.float32)),
             "detector": seen.family,
-            "papers": [[paper.row() for paper in self.papers[source]] for source in seen.source],
-            "summary": [dict(texts[index].sections) for index in text_of],
-            "writer": [texts[index].writer for index in text_of],
+            "papers": [papers[index] for index in of_source],
+            "summary": [dict(written[index][0].sections) for index in of_source],
+            "writer": [written[index][0].writer for index in of_source],
+            "further_texts": [further[index] for index in of_source],
         }
         columns |= {name: values[place] for name, values in variables.items()}
         seed, share = self.knobs.seed, self.knobs.fits

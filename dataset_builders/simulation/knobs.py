@@ -25,8 +25,8 @@ class Knobs:
     # Names of writers (`prose.WRITERS`), by default all. Unseen ones write for sources of
     # `validation` and `test` only.
     writers: tuple[str, ...] = ()
-    # Texts of a source of `train` at most, each by another choice of writers; its detections have
-    # them in turn. Sources of the other splits have one.
+    # Texts of a source of `train`, each by other writers; those after the first are in the column
+    # `further_texts`. Sources of the other splits have one.
     texts: int = 1
     # Fraction of the sufficiently bright spectra fitted with the catalogue's four models
     fits: float = 1.0

@@ -89,8 +89,24 @@ def test_sentences_are_embedded_anew(tiny_dataset, tmp_path, counting):
     assert pairs.texts.model == "lengths"
     assert "text_embedding of the dataset is ignored" in describe_texts(pairs)[1]
     known = pairs.texts.section_mask.sum(axis=1)
-    assert np.array_equal(pairs.texts.sentences.lengths, known)  # a section is one sentence here
+    lengths = pairs.texts.sentences.lengths[: len(known)]
+    assert np.array_equal(lengths, known)  # a section is one sentence here
     assert pairs.texts.features(np.arange(3)).shape == (3, TEXT_DIM + SENTENCE_NUMBERS)
+
+
+def test_further_texts_are_for_training_alone(tiny_dataset, tmp_path, counting):
+    pairs = load_pairs(tiny_dataset, tmp_path)
+    texts, train = pairs.texts, pairs.splits["train"]
+    about = [pairs.texts.entries[own]["source_names"] for own in texts.further[:, 0]]
+    assert about == [[f"2CXO Jtra{i:04d}"] for i in range(1, SIZES["train"] // 2, 3)]
+    assert "further_texts" not in train.table.column_names
+    embed_texts(pairs, TextSettings("offline"), cache_dir=tmp_path)
+    assert len(texts.embeddings) == len(texts)
+    embed_texts(pairs, TextSettings(reads="sentences"), cache_dir=tmp_path)
+    assert len(texts.sentences) == len(texts) + len(about)
+    assert texts.sentences.lengths[texts.further[:, 1]].tolist() == [2] * len(about)
+    assert f"{len(about)} further texts" in describe_texts(pairs)[0]
+    assert max(split.text_ids.max() for split in pairs.splits.values()) < len(texts)
 
 
 def test_sentences_that_name_the_source_by_another_name_are_marked(

@@ -8,7 +8,9 @@ import pytest
 
 from specclip_training.data.source_texts import SourceTexts
 
-ROWS = {"a": [4, 1, 1, 7], "b": [0, 0], "c": [3], "d": [9, 5], "e": [9]}
+ROWS = {"a": [4, 1, 1, 7], "b": [0, 0], "c": [3], "d": [9, 5], "e": [9], "f": [2, 2]}
+FURTHER = np.array([[2, 12], [3, 14], [2, 11], [1, 10], [4, 10]])
+ALL = {"a": {1, 4, 7, 10}, "b": {0}, "c": {3, 14}, "d": {5, 9}, "e": {9}, "f": {2, 11, 12}}
 
 
 @pytest.fixture(scope="module")
@@ -18,16 +20,19 @@ def sources():
     order = np.random.default_rng(0).permutation(len(names))
     table = pa.table({"source_name": np.array(names)[order]})
     split = SimpleNamespace(table=table, text_ids=texts[order])
-    return SourceTexts(split), np.array(names)[order], texts[order]
+    return SourceTexts(split, FURTHER), np.array(names)[order], texts[order]
 
 
-def test_another_text_is_of_the_same_source(sources):
-    texts, names, ids = sources
-    rows = np.tile(np.arange(len(names)), 200)
-    chosen = texts.another(rows, np.random.default_rng(1).random(len(rows)))
-    for row, (name, own) in enumerate(zip(names, ids, strict=True)):
-        others = set(ROWS[name]) - {own} or {own}
-        assert set(chosen[rows == row].tolist()) == others
+def test_two_texts_of_a_source_are_drawn(sources):
+    texts, names, _ = sources
+    rows = np.tile(np.arange(len(names)), 500)
+    one, other = texts.draw(rows, np.random.default_rng(1).random((len(rows), 2)))
+    for row, name in enumerate(names):
+        seen = list(zip(one[rows == row].tolist(), other[rows == row].tolist(), strict=True))
+        wanted = {(a, b) for a in ALL[name] for b in ALL[name] if a != b or len(ALL[name]) == 1}
+        assert set(seen) == wanted
+        often = [seen.count(pair) for pair in wanted]
+        assert max(often) < 3 * min(often)
 
 
 def test_rows_of_a_source_are_positives_unless_it_shares_a_text(sources):

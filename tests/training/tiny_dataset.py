@@ -70,6 +70,12 @@ def rows(n: int, split: str, *, embedded: bool, seed: int = 0) -> pa.Table:
              "context": None if i % 3 == 0 else f"field {i}"}
             for i, h in zip(source, hard, strict=True)
         ],
+        # Of some sources in train.
+        "further_texts": [
+            [{"identity": None, "spectrum": f"hardness ratio of {h:.2f}", "context": f"near {i}"}]
+            if i % 3 == 1 and split == "train" else []
+            for i, h in zip(source, hard, strict=True)
+        ],
     }  # fmt: skip
     if embedded:
         vectors = np.repeat(hard[:, None], 3 * TEXT_DIM, axis=1) + 0.1 * np.sin(

@@ -6,8 +6,8 @@ The Hub, a folder and local tables all arrive in the columns of `specclip_datase
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ _THINNING = 0
 SPLITS = ("train", "calibration", "validation", "test")
 # Columns that the feature extractor takes.
 SPECTRUM = ("counts", "background_counts", "background_scale", "effective_area", "exposure")
+FURTHER, _NAMES = "further_texts", ("source_name", "aliases")
 # Required columns, with their meaning for the message where one is missing.
 _NEEDED = {
     "counts": "counts per energy bin in the source aperture",
@@ -109,7 +110,11 @@ class Texts:
         entries: `id`, `source_names`, `aliases`, `papers`, `summary`, `split` and `writer` of each,
             as in a gallery.
         embeddings: (m, sections·d) float32, where the model reads sections; see `embed_texts`.
-        sentences: sentences of each text, where the model reads sentences; see `embed_texts`.
+        sentences: sentences of each text, then of each further text, where the model reads
+            sentences; see `embed_texts`.
+        further: (k, 2) int64, rows of texts with those of further texts about their sources. Only
+            training shows further texts, whose rows come after those of `entries`.
+        further_entries: as `entries`, of the further texts until they are embedded.
         model: name of the embedder; None where the dataset does not say.
         probe: vector by which a server is recognised, see `literature.embedders.get_embedder`.
     """
@@ -118,6 +123,8 @@ class Texts:
     entries: list[dict[str, Any]]
     embeddings: np.ndarray | None = None
     sentences: SentenceSets | None = None
+    further: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int64))
+    further_entries: list[dict[str, Any]] = field(default_factory=list)
     model: str | None = None
     probe: list[float] | None = None
 
@@ -140,6 +147,7 @@ class Texts:
         if self.sentences is not None:
             names = ("vectors", "numbers", "ids", "sections", "offsets", "named")
             arrays = [getattr(self.sentences, name) for name in names]
+            arrays += [self.further] * bool(len(self.further))
         digest = hashlib.sha256()
         for array in arrays:
             digest.update(f"{array.dtype}|{array.shape}|".encode())
@@ -220,22 +228,23 @@ def load_pairs(
     if missing:
         raise TrainingDataError(f"{dataset} lacks {'; '.join(missing)}: add what is missing")
     sections, distinct = info.domain.sections, DistinctTexts(info.domain.sections)
-    arrays, entries = {}, distinct.entries
+    arrays = {}
     for name in SPLITS:
         table = tables.get(name, reference.slice(0, 0))
-        # Some rows at a time, since as objects they take many times the memory.
-        batches = table.select([c for c in TEXT_COLUMNS if c in table.column_names]).to_batches(
-            4096
-        )
-        numbers = [distinct.add(row, name) for batch in batches for row in batch.to_pylist()]
+        numbers = [distinct.add(row, name) for row in _plain_rows(table, TEXT_COLUMNS)]
         arrays[name] = _arrays(table, np.array(numbers, np.int64))
     _refuse_cut_groups(arrays, dataset)
+    own = len(distinct.entries)
+    further = _further_texts(tables.get("train"), arrays["train"].text_ids, distinct)
+    entries = distinct.entries[:own]
     texts = Texts(
         section_mask=section_mask([entry["summary"] for entry in entries], sections),
         entries=entries,
+        further=further,
+        further_entries=distinct.entries[own:],
         model=info.text_model,
     )
-    return PairData(str(dataset), arrays, texts, info, fingerprint_of(arrays, entries))
+    return PairData(str(dataset), arrays, texts, info, fingerprint_of(arrays, distinct.entries))
 
 
 def load_embedded_pairs(run: Run) -> PairData:
@@ -286,7 +295,8 @@ def embed_texts(
 ) -> None:
     """Embed the texts of a dataset, as sections or as sentences.
 
-    Sections have the dataset's own `text_embedding`, where it has the column.
+    Sections have the dataset's own `text_embedding`, where it has the column. Further texts are
+    embedded as sentences only.
 
     Args:
         pairs: filled in place.
@@ -306,13 +316,16 @@ def embed_texts(
         source = get_embedder(settings.embedder, cache_dir=cache_dir)
     except ValueError as error:
         raise TrainingDataError(str(error)) from error
-    summaries = [entry["summary"] for entry in texts.entries]
     options = {"sections": sections, "progress": progress}
     if as_sections:
+        summaries = [entry["summary"] for entry in texts.entries]
         texts.embeddings = embed_summaries(summaries, source, **options)
     else:
-        names = [entry["source_names"] + entry["aliases"] for entry in texts.entries]
+        entries = texts.entries + texts.further_entries
+        summaries = [entry["summary"] for entry in entries]
+        names = [entry["source_names"] + entry["aliases"] for entry in entries]
         texts.sentences = embed_sentences(summaries, source, names=names, **options)
+        texts.further_entries = []  # as objects they take much memory
         if not settings.quantities:
             texts.sentences.leave_out_quantities()
     texts.model, texts.probe = source.name, probe_vector(source)
@@ -324,6 +337,8 @@ def describe_texts(pairs: PairData) -> list[str]:
     texts = pairs.texts
     parts = f"{len(texts):,} texts"
     if texts.sentences is not None:
+        further = len(texts.sentences) - len(texts)
+        parts += f" and {further:,} further texts" * (further > 0)
         parts += f", {len(texts.sentences.vectors):,} distinct sentences"
     lines = [f"{parts} by {texts.model or 'an unnamed model'}"]
     columns = pairs.splits["train"].table.column_names
@@ -352,7 +367,30 @@ def thin(spectra: Mapping[str, np.ndarray], smallest: float, draws: Draws) -> di
     return result
 
 
+def _plain_rows(table: pa.Table, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of some columns; some rows at a time, since as objects they take many times
+    the memory."""
+    for batch in table.select([c for c in names if c in table.column_names]).to_batches(4096):
+        yield from batch.to_pylist()
+
+
+def _further_texts(
+    table: pa.Table | None, text_ids: np.ndarray, distinct: DistinctTexts
+) -> np.ndarray:
+    """Add the further texts of `train`, and return `Texts.further`."""
+    if table is None or FURTHER not in table.column_names:
+        return np.zeros((0, 2), np.int64)
+    pairs = set()
+    for own, row in zip(text_ids.tolist(), _plain_rows(table, (*_NAMES, FURTHER)), strict=True):
+        for text in row[FURTHER] or ():
+            if any(text.values()):
+                pairs.add((own, distinct.add({**row, "summary": text}, "train")))
+    return np.array(sorted(pairs), np.int64).reshape(-1, 2)
+
+
 def _arrays(table: pa.Table, text_ids: np.ndarray) -> SplitArrays:
+    if FURTHER in table.column_names:
+        table = table.drop_columns([FURTHER])
     table = table.combine_chunks()  # so that its arrays are views, not copies
     columns = to_arrays(table.select([name for name in SPECTRUM if name in table.column_names]))
     return SplitArrays(

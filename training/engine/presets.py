@@ -195,8 +195,8 @@ class AlignSettings(StageSettings):
         unlabelled: chance that the sections of a text's sentences are not told.
         other_sentences: chance that sentences of another text are added, and a text's own marked
             as naming the source.
-        second_text: show two texts of a source in each step, both aligned with the spectrum: two by
-            different writers where `train` has them, else two subsets of one.
+        second_text: show two texts of a source in each step, both aligned with the spectrum: two
+            different ones where `train` has them, else two subsets of one.
         text_loss: weight of the contrastive loss between these two.
         criterion: figure of `validation` that picks the best weights: the contrastive `loss`, or
             one of spectrum-to-text retrieval.

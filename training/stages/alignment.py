@@ -88,7 +88,8 @@ class AlignTask(Task):
             self.fixed = {name: extract_numbers(extractor, pairs.splits[name]) for name in splits}
         by_writer, unseen = rows_by_writer(pairs, "validation"), unseen_writers(pairs)
         self.seen = rows_of_choice(pairs)
-        self.source_texts = SourceTexts(pairs.splits["train"])
+        further = None if pairs.texts.sentences is None else pairs.texts.further
+        self.source_texts = SourceTexts(pairs.splits["train"], further)
         self.unseen = [by_writer[name] for name in unseen if name in by_writer]
 
     def module(self) -> torch.nn.Module:
@@ -108,13 +109,13 @@ class AlignTask(Task):
             spectra = thin(split.spectra(rows), self.settings.thinning, draws)
             inputs = dict(self.extractor(spectra, return_tensors="pt"))
         texts, known, settings = self.pairs.texts, split.text_ids, self.settings
-        inputs |= augmented_inputs(texts, known[rows], settings, draws, known)
+        shown = [known[rows]]
         if settings.second_text:
+            shown = self.source_texts.draw(rows, draws.uniform(len(rows), 2, use=_CHOICE))
+        for prefix, ids in zip(("", _SECOND), shown, strict=False):
+            texts_in = augmented_inputs(texts, ids, settings, draws, known)
+            inputs |= {prefix + name: values for name, values in texts_in.items()}
             draws = draws.apart("second text")
-            numbers = draws.uniform(len(rows), 1, use=_CHOICE)[:, 0]
-            second = self.source_texts.another(rows, numbers)
-            others = augmented_inputs(texts, second, settings, draws, known)
-            inputs |= {_SECOND + name: values for name, values in others.items()}
         return {**inputs, "text_ids": torch.from_numpy(self.source_texts.labels[rows])}
 
     def validate(self, accelerator: Accelerator) -> dict[str, float]:

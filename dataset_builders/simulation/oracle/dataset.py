@@ -90,7 +90,8 @@ def recognise(info: SpecCLIPDatasetInfo, table: pa.Table) -> KnownRows:
     recorded = list_matrix(table["counts"].take(some), N_BINS)
     if (universe.observe(detections[some]).counts != recorded).any():
         raise _differs(info, "the counts differ")
-    written, text_of_spectrum = universe.texts(detections)
+    sources, text_of_spectrum = np.unique(seen.source[detections], return_inverse=True)
+    written = universe.write_summaries(sources)
     summaries = table["summary"].to_pylist()
     for row, text in enumerate(text_of_spectrum):
         sections = {name: said for name, said in summaries[row].items() if said}

@@ -98,24 +98,25 @@ def test_a_text_depends_on_its_source_and_writer_alone(universe, summaries):
     assert all(by_one[number] == summaries[number] for number in alone)
 
 
-def test_detections_of_a_source_in_train_have_texts_in_turn(universe, rows):
+def test_sources_of_train_have_further_texts_by_other_writers(universe, rows):
     several = Universe(replace(universe.knobs, texts=3))
-    written, text_of = several.texts(np.arange(len(rows)))
-    source, summary = universe.detections.source, rows["summary"].to_pylist()
-    numbers, changed = dict.fromkeys(source.tolist(), 0), 0
-    for row, text in enumerate(text_of):
-        number = numbers[source[row]] % 3
-        numbers[source[row]] += 1
-        sections = {name: said for name, said in summary[row].items() if said}
-        if universe.splits[row] != "train" or number == 0:
-            assert written[text].sections == sections
+    again = several.rows(np.arange(len(rows)))
+    assert again.drop_columns(["further_texts"]) == rows.drop_columns(["further_texts"])
+    assert rows["further_texts"].to_pylist() == [[]] * len(rows)
+    unseen = {writer.name for writer in WRITERS if writer.unseen}
+    for source, texts in enumerate(several.write_texts(np.arange(len(universe.sources.names)), 3)):
+        names = [name for text in texts for name in text.writer.split(" + ")]
+        if universe.source_splits[source] != "train":
+            assert len(texts) == 1
         else:
-            changed += written[text].sections != sections
-            [again] = several.write_summaries(source[[row]], np.array([number]))
-            assert written[text] == again
-            assert not {w.name for w in WRITERS if w.unseen} & set(again.writer.split(" + "))
-    assert changed > 100
-    assert len(written) == len(np.unique(text_of)) > len(numbers)
+            assert len(texts) == 3
+            assert len(set(names)) == len(names)
+            assert not unseen & set(names)
+        [row] = np.flatnonzero(universe.detections.source == source)[:1]
+        further = [
+            {k: v for k, v in text.items() if v} for text in again["further_texts"][row].as_py()
+        ]
+        assert further == [text.sections for text in texts[1:]]
 
 
 def test_texts_do_not_depend_on_what_was_observed():
